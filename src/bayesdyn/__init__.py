@@ -1,0 +1,75 @@
+"""Hierarchical Bayesian structural models of psychotherapy process, from ratings with their uncertainty.
+
+The public face, in the order of a study: :func:`read_transcripts`, :func:`rate`, :func:`read_ratings`,
+:func:`agreement`, :func:`measure` (or :func:`as_measures`), :func:`load_model`, :func:`simulate`,
+:func:`fit`, :func:`summary`, :func:`check_claims`, :func:`sensitivity`, :func:`report`,
+:func:`load_example`. Each is imported when first used: ``import bayesdyn`` itself is light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bayesdyn.fitting.claims import check_claims
+    from bayesdyn.fitting.run import fit
+    from bayesdyn.fitting.summaries import summary
+    from bayesdyn.measures.agreement import agreement
+    from bayesdyn.measures.build import as_measures, measure
+    from bayesdyn.ratings.rate import rate
+    from bayesdyn.ratings.tables import read_ratings
+    from bayesdyn.reporting.html import report
+    from bayesdyn.structure.model_file import load_model
+    from bayesdyn.structure.simulate import simulate
+    from bayesdyn.study import load_example
+    from bayesdyn.sweeps.sensitivity import sensitivity
+    from bayesdyn.transcripts.read import read_transcripts
+
+_HOMES = {
+    "read_transcripts": "bayesdyn.transcripts.read",
+    "rate": "bayesdyn.ratings.rate",
+    "read_ratings": "bayesdyn.ratings.tables",
+    "agreement": "bayesdyn.measures.agreement",
+    "measure": "bayesdyn.measures.build",
+    "as_measures": "bayesdyn.measures.build",
+    "load_model": "bayesdyn.structure.model_file",
+    "simulate": "bayesdyn.structure.simulate",
+    "fit": "bayesdyn.fitting.run",
+    "summary": "bayesdyn.fitting.summaries",
+    "check_claims": "bayesdyn.fitting.claims",
+    "sensitivity": "bayesdyn.sweeps.sensitivity",
+    "report": "bayesdyn.reporting.html",
+    "load_example": "bayesdyn.study",
+}
+
+__all__ = [
+    "agreement",
+    "as_measures",
+    "check_claims",
+    "fit",
+    "load_example",
+    "load_model",
+    "measure",
+    "rate",
+    "read_ratings",
+    "read_transcripts",
+    "report",
+    "sensitivity",
+    "simulate",
+    "summary",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("bayesdyn")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bayesdyn' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES, "__version__"])

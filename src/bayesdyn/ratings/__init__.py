@@ -1,0 +1,1 @@
+"""Rate exchanges with LLMs: codebook, prompt, client, ledger."""

@@ -1,0 +1,1 @@
+"""The structural model as text and as data: syntax, specification, priors, simulation."""

@@ -1,0 +1,164 @@
+"""The two tables that travel between stages, checked once at the door: Exchanges and Ratings.
+
+Both are plain pandas DataFrames. The checks return a copy with fixed columns, order and dtypes, or raise
+one :class:`~bayesdyn.errors.InputError` that gathers every fault. No message quotes a text column.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from bayesdyn.errors import FaultList
+
+KEY = ["dyad", "session", "t"]
+EXCHANGE_COLUMNS = [*KEY, "therapist_text", "client_text"]
+RATING_COLUMNS = [
+    *KEY, "construct", "rater", "replicate", "value", "probabilities", "off_scale",
+    "scale_min", "scale_max", "rater_kind", "method", "reason", "prompt_hash",
+]  # fmt: skip
+RATER_KINDS = ("llm", "human")
+
+_KEY_SCHEMA = {
+    "dyad": pa.Column(str, pa.Check.str_length(min_value=1), coerce=True),
+    "session": pa.Column(str, pa.Check.str_length(min_value=1), coerce=True),
+    "t": pa.Column("int64", pa.Check.ge(0), coerce=True),
+}
+_EXCHANGES = pa.DataFrameSchema(
+    {
+        **_KEY_SCHEMA,
+        "therapist_text": pa.Column(str, coerce=True),
+        "client_text": pa.Column(str, coerce=True),
+    },
+    strict=False,
+)
+_RATINGS = pa.DataFrameSchema(
+    {
+        **_KEY_SCHEMA,
+        "construct": pa.Column(str, pa.Check.str_length(min_value=1), coerce=True),
+        "rater": pa.Column(str, pa.Check.str_length(min_value=1), coerce=True),
+        "replicate": pa.Column("int64", pa.Check.ge(0), coerce=True),
+        "value": pa.Column("float64", nullable=True, coerce=True),
+        "off_scale": pa.Column("float64", pa.Check.in_range(0, 1), nullable=True, coerce=True),
+        "rater_kind": pa.Column(str, pa.Check.isin(RATER_KINDS), coerce=True),
+    },
+    strict=False,
+)
+
+
+def check_exchanges(frame: pd.DataFrame) -> pd.DataFrame:
+    """Check a table of exchanges and return it sorted by dyad, session, t.
+
+    Parameters
+    ----------
+    frame
+        One row per exchange: ``dyad`` and ``session`` (text; session ids are unique within a dyad only),
+        ``t`` (0, 1, ... within its session), ``therapist_text``, ``client_text``; further columns (``time``
+        in seconds, covariates) are kept.
+
+    Raises
+    ------
+    InputError
+        Missing columns, missing or duplicate keys, a ``t`` that is no whole number from 0, an empty table.
+    """
+    return _checked(frame, _EXCHANGES, EXCHANGE_COLUMNS, KEY, "exchanges")
+
+
+def check_ratings(frame: pd.DataFrame) -> pd.DataFrame:
+    """Check a long table of ratings, fill the optional columns and return it sorted.
+
+    Parameters
+    ----------
+    frame
+        One row per rater, construct and replicate at an exchange. Required: ``dyad``, ``session``, ``t``,
+        ``construct``, ``rater``, ``value`` (missing where unrated). Optional: ``replicate`` (0),
+        ``probabilities`` (sequence over the scale points from ``scale_min`` to ``scale_max``),
+        ``off_scale`` (probability mass off the scale), ``scale_min``, ``scale_max``, ``rater_kind``
+        (``llm`` or ``human``; default ``human``, since ratings from elsewhere are coders'), ``method``,
+        ``reason`` (why unrated), ``prompt_hash``.
+
+    Raises
+    ------
+    InputError
+        Missing columns, duplicate rows, values off their scale, probabilities that are no distribution.
+    """
+    defaults: dict[str, Any] = {
+        "replicate": 0, "probabilities": None, "off_scale": np.nan, "scale_min": np.nan, "scale_max": np.nan,
+        "rater_kind": "human", "method": "", "reason": "", "prompt_hash": "",
+    }  # fmt: skip
+    filled = frame.copy(deep=False)
+    for name, value in defaults.items():
+        if name not in filled.columns:
+            filled[name] = (
+                pd.Series([value] * len(filled), index=filled.index, dtype=object) if value is None else value
+            )
+    for name in ("scale_min", "scale_max"):
+        filled[name] = pd.to_numeric(filled[name]).astype("float64")
+    for name in ("method", "reason", "prompt_hash"):
+        filled[name] = filled[name].fillna("").astype(str)
+    required = [*KEY, "construct", "rater", "value"]
+    checked = _checked(filled, _RATINGS, required, [*KEY, "construct", "rater", "replicate"], "ratings")
+    faults = FaultList()
+    off = checked["value"].notna() & (
+        (checked["value"] < checked["scale_min"] - 1e-9) | (checked["value"] > checked["scale_max"] + 1e-9)
+    )
+    for row in checked[off].itertuples():
+        faults.add(
+            f"value {row.value:g} is off its scale {row.scale_min:g} to {row.scale_max:g}", where=_place(row)
+        )
+    for row in checked[checked["probabilities"].notna()].itertuples():
+        p = np.asarray(row.probabilities, dtype=float)
+        points = row.scale_max - row.scale_min + 1
+        if p.ndim != 1 or len(p) != points or p.min() < 0 or abs(p.sum() - 1) > 1e-6:
+            faults.add(
+                f"probabilities are no distribution over the {points:g} scale points", where=_place(row)
+            )
+    faults.raise_if_any("These ratings cannot be used")
+    unrated = checked["value"].isna() & (checked["reason"] == "")
+    checked.loc[unrated, "reason"] = "missing"
+    return checked[[*RATING_COLUMNS, *[name for name in checked.columns if name not in RATING_COLUMNS]]]
+
+
+def _checked(
+    frame: pd.DataFrame, schema: pa.DataFrameSchema, required: list[str], unique: list[str], noun: str
+) -> pd.DataFrame:
+    faults = FaultList()
+    missing = [name for name in required if name not in frame.columns]
+    if missing:
+        found = ", ".join(map(str, frame.columns))
+        faults.add(f"column{'s' if len(missing) > 1 else ''} {', '.join(missing)} missing (found: {found})",
+                   "Rename your columns, or give a column map")  # fmt: skip
+    elif frame.empty:
+        faults.add("the table has no rows", "Check that the file or filter is the one you meant")
+    faults.raise_if_any(f"These {noun} cannot be used")
+    for name in ("dyad", "session"):
+        for row in np.flatnonzero(frame[name].isna().to_numpy())[:20]:
+            faults.add(f"{name} is missing", "Give every row its ids", where=f"row {row}")
+    faults.raise_if_any(f"These {noun} cannot be used")
+    try:
+        checked = schema.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        for case in error.failure_cases.itertuples():
+            place = f"row {case.index}" if case.index is not None and case.index == case.index else ""
+            value = "" if "text" in str(case.column) else f" (found {case.failure_case!r})"
+            faults.add(f"column {case.column} fails {case.check}{value}", where=place)
+        faults.raise_if_any(f"These {noun} cannot be used")
+        raise
+    twice = checked.duplicated(unique, keep=False)
+    if twice.any():
+        for key, group in checked[twice].groupby(unique, sort=True):
+            rows = ", ".join(map(str, group.index[:5]))
+            faults.add(
+                f"{_named(unique, key)} stands in rows {rows}", f"Keep one row per {', '.join(unique)}"
+            )
+    faults.raise_if_any(f"These {noun} cannot be used")
+    return checked.sort_values(unique, kind="stable").reset_index(drop=True)
+
+
+def _named(names: list[str], key: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in zip(names, key, strict=True))
+
+
+def _place(row: Any) -> str:
+    return f"dyad {row.dyad}, session {row.session}, t {row.t}, {row.construct}, rater {row.rater}"

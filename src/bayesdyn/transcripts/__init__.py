@@ -1,0 +1,1 @@
+"""Read transcripts of any common form and form exchanges."""
