@@ -1,0 +1,248 @@
+"""The structural model as data: frozen, comparable, written back to text by :mod:`.model_file`.
+
+A term is a product of factors; each factor is a construct or covariate now, at an earlier exchange, or
+its mean. That one form covers main effects, moderation, lags and between effects, so the engines need
+no special cases.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+CENTRINGS = ("none", "session", "dyad", "grand")
+PARTIES = ("therapist", "client", "dyad")
+LEVELS = ("session", "dyad")
+BUILT_IN_COVARIATES = ("phase",)
+"""``phase``: the exchange's place in its session, from -0.5 (first) to 0.5 (last)."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One factor of a term.
+
+    Attributes
+    ----------
+    name
+        Construct or covariate.
+    kind
+        ``now``; ``lag`` (the exchange ``lag`` places earlier in the same session); ``mean`` (the latent
+        mean at ``level``).
+    """
+
+    name: str
+    kind: Literal["now", "lag", "mean"] = "now"
+    lag: int = 0
+    level: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "lag":
+            return f"lag({self.name})" if self.lag == 1 else f"lag({self.name}, {self.lag})"
+        if self.kind == "mean":
+            return f"mean({self.name})" if self.level == "session" else f"mean({self.name}, {self.level})"
+        return self.name
+
+
+@dataclass(frozen=True)
+class Term:
+    """A product of factors, in the order written; ``a:b`` and ``b:a`` are the same term to :attr:`key`."""
+
+    factors: tuple[Factor, ...]
+
+    def __str__(self) -> str:
+        return ":".join(map(str, self.factors))
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The factors in alphabetical order: equal for terms that mean the same product."""
+        return tuple(sorted(map(str, self.factors)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The constructs and covariates in it, in order."""
+        return tuple(factor.name for factor in self.factors)
+
+    @property
+    def is_between(self) -> bool:
+        """Whether every factor is a mean, so that the term moves the session's level and not the exchange."""
+        return all(factor.kind == "mean" for factor in self.factors)
+
+
+@dataclass(frozen=True)
+class Path:
+    """One regression coefficient: outcome, term, and what the model file says of its value.
+
+    Attributes
+    ----------
+    label
+        Paths with one label share one coefficient; ``""`` is none.
+    fixed
+        The value of ``0*x``, or None where it is estimated.
+    origin
+        ``written`` in the model file, or ``default``: the law of a noisy predictor (design: Psi, Theta, phi).
+    line
+        Line of the model file, for messages; no part of equality.
+    """
+
+    outcome: str
+    term: Term
+    label: str = ""
+    fixed: float | None = None
+    origin: Literal["written", "default"] = "written"
+    line: int = field(default=0, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The path's coordinate in a fit, e.g. ``disclosure ~ empathy:rapport``."""
+        return f"{self.outcome} ~ {self.term}"
+
+
+@dataclass(frozen=True)
+class Varying:
+    """Effects of one outcome that vary by group: ``outcome ~ (1 + slopes | group)``."""
+
+    outcome: str
+    group: Literal["dyad", "session"]
+    intercept: bool = True
+    slopes: tuple[Term, ...] = ()
+    line: int = field(default=0, compare=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Coordinates of its effects in a fit: ``outcome ~ 1``, ``outcome ~ slope``."""
+        first = (f"{self.outcome} ~ 1",) if self.intercept else ()
+        return first + tuple(f"{self.outcome} ~ {slope}" for slope in self.slopes)
+
+
+@dataclass(frozen=True)
+class ResidualPair:
+    """``left ~~ right``: a free residual covariance."""
+
+    left: str
+    right: str
+    line: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """``name := expression``: a quantity defined from labels, computed per draw."""
+
+    name: str
+    expression: str
+    line: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of a study in terms of paths.
+
+    Attributes
+    ----------
+    name, says
+        Its short name, and the statement in words.
+    holds
+        An expression of labels and definitions that is true of a draw where the claim holds; ``rope`` in it
+        stands for the half width below.
+    rope
+        Half width of the region of practical equivalence, in standardised units.
+    """
+
+    name: str
+    says: str
+    holds: str
+    rope: float = 0.05
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A structural model, parsed from a model file.
+
+    Attributes
+    ----------
+    name
+        The model's name.
+    parties
+        Who shows each construct: pairs (construct, ``therapist`` | ``client`` | ``dyad``). It decides the
+        default law of a noisy predictor; an unlisted construct that is no outcome counts as the therapist's.
+    paths, varying, residuals, definitions, claims
+        The statements, in the order written.
+    centring
+        ``none``, ``session``, ``dyad`` or ``grand`` (design section 5).
+    priors
+        Pairs (class or path name, prior in words such as ``normal(0, 0.5)``) that override the defaults.
+    scale
+        Triples (construct, shift, scale): standardisation fixed by the model, in raw units; empty where it
+        is estimated from the measures.
+    text
+        The model file itself.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    varying: tuple[Varying, ...] = ()
+    residuals: tuple[ResidualPair, ...] = ()
+    definitions: tuple[Definition, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    centring: str = "session"
+    parties: tuple[tuple[str, str], ...] = ()
+    priors: tuple[tuple[str, str], ...] = ()
+    scale: tuple[tuple[str, float, float], ...] = ()
+    text: str = field(default="", compare=False)
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Constructs with a written equation, in order of their first path."""
+        return _unique(path.outcome for path in self.paths)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every construct and covariate that a path names, outcomes first."""
+        return _unique([*self.outcomes, *(name for path in self.paths for name in path.term.names)])
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in order."""
+        return _unique(path.label for path in self.paths if path.label)
+
+    def party(self, construct: str) -> str:
+        """Return who shows a construct, as declared; ``client`` for an undeclared outcome, else ``therapist``."""
+        declared = dict(self.parties)
+        return declared.get(construct, "client" if construct in self.outcomes else "therapist")
+
+
+def with_default_laws(spec: ModelSpec, constructs: Iterable[str]) -> ModelSpec:
+    """Return the spec with the law of every noisy predictor written out.
+
+    A predictor measured with error has a distribution, and that is part of the likelihood (design section
+    6): a therapist construct follows its own and its fellows' lags and the lags of the client's constructs
+    (Psi, Theta); a dyad construct follows its own lag (phi); both vary by dyad and session. What the model
+    file already says of such a construct, ``0*`` included, stands.
+
+    Parameters
+    ----------
+    spec
+        The spec as written.
+    constructs
+        The names in it that are constructs, not covariates.
+    """
+    known = tuple(constructs)
+    client = tuple(name for name in known if spec.party(name) == "client")
+    therapist = tuple(name for name in known if spec.party(name) == "therapist")
+    paths, varying = list(spec.paths), list(spec.varying)
+    written = {(path.outcome, path.term.key) for path in spec.paths}
+    grouped = {(item.outcome, item.group) for item in spec.varying}
+    for name in known:
+        if name in client:
+            continue
+        sources = (*therapist, *client) if name in therapist else (name,)
+        for source in sources:
+            term = Term((Factor(source, "lag", 1),))
+            if (name, term.key) not in written:
+                paths.append(Path(name, term, origin="default"))
+        for group in ("dyad", "session"):
+            if (name, group) not in grouped:
+                varying.append(Varying(name, group))
+    return replace(spec, paths=tuple(paths), varying=tuple(varying))
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
