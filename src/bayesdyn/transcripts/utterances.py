@@ -14,6 +14,7 @@ NAMES = ("dyad", "session", "speaker", "text", "order", "time")
 _REQUIRED = ("dyad", "session", "speaker", "text")
 _OURS = ("t", "therapist_text", "client_text", "role", "source", "row")
 _CLOCK = r"^(?:(\d+):)?(\d{1,3}):0?([0-5]\d(?:[.,]\d+)?)$"  # AnnoMI has a 00:09:025
+_ROWS_NAMED = 5
 _TIME_REMEDY = "Give seconds, clock times (1:02:03), or ISO dates"
 
 
@@ -96,12 +97,10 @@ def prepare(
         _note_rows(faults, frame, out["order"].isna(), "order is no number",
                    "Number every row, or leave order out: rows are then taken as they stand")  # fmt: skip
         twice = out["order"].notna() & out.duplicated(["dyad", "session", "order"], keep=False)
-        for (dyad, session, value), group in frame[twice].groupby(
-            [out["dyad"], out["session"], out["order"]]
-        ):
-            rows = ", ".join(str(row) for row in group["row"].head(5))
-            faults.add(f"dyad {dyad}, session {session}, order {value:g} stands in rows {rows}",
-                       "Number rows once per session, or leave order out: rows are then taken as they stand",
+        for (dyad, session), group in frame[twice].groupby([out["dyad"], out["session"]], sort=False):
+            faults.add(f"dyad {dyad}, session {session}: {len(group)} rows share an order with another "
+                       f"({_rows(group)})",
+                       "Number each row of a session once, or leave order out: rows are taken as they stand",
                        where=str(group["source"].iloc[0]))  # fmt: skip
     if "time" in frame.columns:
         out["time"], bad = _seconds(frame["time"], out)
@@ -187,6 +186,10 @@ def _seconds(column: pd.Series, keys: pd.DataFrame) -> tuple[pd.Series, pd.Serie
 def _note_rows(faults: FaultList, frame: pd.DataFrame, bad: pd.Series, what: str, remedy: str) -> None:
     """One fault per file, naming its first rows."""
     for source, group in frame[bad].groupby("source", sort=False):
-        rows = ", ".join(str(row) for row in group["row"].head(5))
-        more = f" and {len(group) - 5} more" if len(group) > 5 else ""
-        faults.add(f"{what} in row{'s' * (len(group) > 1)} {rows}{more}", remedy, where=str(source))
+        faults.add(f"{what} in {_rows(group)}", remedy, where=str(source))
+
+
+def _rows(group: pd.DataFrame) -> str:
+    named = ", ".join(str(row) for row in group["row"].head(_ROWS_NAMED))
+    more = f" and {len(group) - _ROWS_NAMED} more" if len(group) > _ROWS_NAMED else ""
+    return f"row{'s' * (len(group) > 1)} {named}{more}"
