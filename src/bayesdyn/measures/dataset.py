@@ -1,0 +1,138 @@
+"""The shape of Measures: one xarray Dataset, whichever way the scores and their errors came about."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesdyn.errors import FaultList
+from bayesdyn.tables import EXCHANGE_COLUMNS, KEY
+
+RESERVED = (
+    "score", "se", "error_corr", "reliability", "reliability_draws", "reliability_lower", "reliability_upper",
+    "kappa_sd", "shift", "scale", "severity", "discrimination", "error_sd", "token_weight", "floor_share",
+    "exchange", "construct", "construct2", "rater", "draw", "dyad", "session", "t", "phase",
+)  # fmt: skip
+"""Names of Measures itself: no construct or covariate may bear one."""
+
+_LONG_TEXT = 100
+"""Characters; a text column with a longer value may be transcript, and is left out."""
+
+
+@dataclass
+class Notes:
+    """Plain sentences that travel with the measures into every report; each is kept once."""
+
+    sentences: list[str] = field(default_factory=list)
+
+    def add(self, sentence: str) -> None:
+        """Keep a sentence that is not there yet."""
+        if sentence not in self.sentences:
+            self.sentences.append(sentence)
+
+
+def read_notes(measures: xr.Dataset) -> list[str]:
+    """Return the notes of measures: what identifies the errors, and every warning, as plain sentences."""
+    return list(json.loads(str(measures.attrs.get("notes", "[]"))))
+
+
+def assemble(
+    keys: pd.DataFrame,
+    constructs: Sequence[str],
+    by_exchange: Mapping[str, NDArray[np.float64]],
+    by_construct: Mapping[str, NDArray[np.float64]],
+    error_corr: NDArray[np.float64],
+    covariates: Mapping[str, NDArray[np.generic]],
+    notes: Notes,
+    identification: str,
+) -> xr.Dataset:
+    """Return the Dataset of measures.
+
+    Parameters
+    ----------
+    keys
+        ``dyad``, ``session``, ``t``, one row per exchange.
+    constructs
+        Labels, in the order of the arrays' last axis.
+    by_exchange
+        ``score`` and ``se``, shape (exchange, construct), in raw units, NaN where unrated.
+    by_construct
+        ``reliability``, ``kappa_sd`` and others, shape (construct,).
+    error_corr
+        Shape (construct, construct).
+    covariates
+        Shape (exchange,) each.
+    notes, identification
+        Kept as attributes; ``notes`` as JSON, since NetCDF has no lists of text.
+    """
+    names = np.array(list(constructs), dtype=object)
+    return xr.Dataset(
+        {
+            **{name: (("exchange", "construct"), values) for name, values in by_exchange.items()},
+            **{name: (("construct",), values) for name, values in by_construct.items()},
+            "error_corr": (("construct", "construct2"), error_corr),
+            **{name: (("exchange",), values) for name, values in covariates.items()},
+        },
+        coords={
+            "construct": names,
+            "construct2": names,
+            "dyad": ("exchange", keys["dyad"].to_numpy(dtype=object)),
+            "session": ("exchange", keys["session"].to_numpy(dtype=object)),
+            "t": ("exchange", keys["t"].to_numpy(dtype=np.int64)),
+        },
+        attrs={
+            "notes": json.dumps(notes.sentences, ensure_ascii=False),
+            "identification": identification,
+            "ci_prob": 0.9,
+            "ci_kind": "equal-tailed",
+        },
+    )
+
+
+def pick_covariates(
+    frame: pd.DataFrame,
+    constructs: Sequence[str],
+    wanted: Sequence[str] | None,
+    notes: Notes,
+    faults: FaultList,
+) -> dict[str, NDArray[np.generic]]:
+    """Return the covariates of a table of exchanges, numeric as float64, text as objects.
+
+    Parameters
+    ----------
+    frame
+        One row per exchange, in the order of the measures.
+    constructs
+        A covariate with one of these names is a fault.
+    wanted
+        Names; None takes every further column that is numeric or short text. Transcript text is never
+        taken: columns with ``text`` in their name, or with a value of more than 100 characters.
+    notes, faults
+        Gather what was left out and what is wrong.
+    """
+    names = (
+        [str(name) for name in frame.columns if name not in (*KEY, *EXCHANGE_COLUMNS)]
+        if wanted is None
+        else list(wanted)
+    )
+    picked: dict[str, NDArray[np.generic]] = {}
+    for name in names:
+        if name not in frame.columns:
+            faults.add(f"covariate {name} is no column", f"Choose from {', '.join(map(str, frame.columns))}")
+        elif name in constructs or name in RESERVED:
+            faults.add(
+                f"covariate {name} bears the name of a construct or of a part of measures", "Rename it"
+            )
+        elif pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name]):
+            picked[name] = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            text = frame[name].astype(str).where(frame[name].notna(), "")
+            if "text" in name.lower() or text.str.len().max() > _LONG_TEXT:
+                notes.add(f"Column {name} was not kept as a covariate: it may hold transcript text.")
+            else:
+                picked[name] = text.to_numpy(dtype=object)
+    return picked
