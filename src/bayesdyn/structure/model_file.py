@@ -1,0 +1,141 @@
+"""Model files: TOML with the paths as text, read into a :class:`ModelSpec` and written back."""
+
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path as FilePath
+
+from bayesdyn.errors import Fault, FaultList, InputError
+from bayesdyn.presets import resolve
+from bayesdyn.structure.checks import check_statements
+from bayesdyn.structure.model_text import to_text
+from bayesdyn.structure.sections import read_sections
+from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec
+from bayesdyn.structure.syntax import Statements, read_statements
+from bayesdyn.structure.toml_lines import key_lines, string_start
+from bayesdyn.structure.words import did_you_mean, sentence
+
+__all__ = ["check_names", "load_model", "to_text"]
+
+_LINE = re.compile(r"line (\d+)(?:, column (\d+))?")
+
+
+def load_model(model: str | FilePath) -> ModelSpec:
+    """Read a model.
+
+    Parameters
+    ----------
+    model
+        The name of a preset (``chen2026``), a path to a ``.toml`` file, or the text of a model file (a
+        string with a newline or a ``[``).
+
+    Returns
+    -------
+    ModelSpec
+        The model as written: the laws of noisy predictors are added when it is built.
+
+    Raises
+    ------
+    InputError
+        With every fault found: its line and column, the word, and the nearest known one.
+    """
+    if isinstance(model, str) and ("\n" in model or ("[" in model and not FilePath(model).is_file())):
+        return _parse(model, "model", "The model cannot be used")
+    path = resolve(model, "models", ".toml", "model")
+    title = f"The model file {path.name} cannot be used"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        fault = Fault("it is not UTF-8 text", "Save it as UTF-8", f"byte {error.start + 1}")
+        raise InputError(title, [fault]) from error
+    return _parse(text, path.stem, title)
+
+
+def check_names(spec: ModelSpec, constructs: Iterable[str], covariates: Iterable[str] = ()) -> None:
+    """Check that the measures hold all that a model names.
+
+    Parameters
+    ----------
+    spec
+        The model.
+    constructs, covariates
+        The names that the measures hold; ``phase`` is built in.
+
+    Raises
+    ------
+    InputError
+        With one fault per unknown name, where it stands and the nearest known name, and one per outcome that
+        is no construct.
+    """
+    rated, given = tuple(constructs), tuple(covariates)
+    known = (*rated, *given, *BUILT_IN_COVARIATES)
+    lines: dict[str, list[int]] = {}
+    uses = [(path.line, (path.outcome, *path.term.names)) for path in spec.paths]
+    uses += [(item.line, (item.outcome,)) for item in spec.varying]
+    uses += [(item.line, (item.left, item.right)) for item in spec.residuals]
+    for line, names in uses:
+        for name in names:
+            lines.setdefault(name, []).append(line)
+    faults = FaultList()
+    for name in sorted(lines, key=lambda name: lines[name]):
+        where = _lines(lines[name])
+        if name not in known:
+            remedy = sentence(did_you_mean(name, known), f"The measures hold {', '.join(known)}")
+            faults.add(f"unknown name {name!r}", remedy, where)
+        elif name in spec.outcomes and name not in rated:
+            faults.add(f"the outcome {name!r} is a covariate", "An outcome is a rated construct", where)
+    for name, _ in spec.parties:
+        if name in lines and name in known and name not in rated:
+            faults.add(f"{name!r} is a covariate", "Remove it", "[constructs]")
+    faults.raise_if_any(f"The model {spec.name!r} names what the measures do not hold")
+
+
+def _parse(text: str, default_name: str, title: str) -> ModelSpec:
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(title, [_toml_fault(error, text)]) from error
+    faults = FaultList()
+    lines = key_lines(text)
+    model = document.get("model")
+    written = model.get("paths") if isinstance(model, dict) else None
+    statements = Statements(complete=False)
+    if isinstance(written, str):
+        line, column = 1, 1
+        if ("model", "paths") in lines:
+            line, column = string_start(text, lines["model", "paths"])
+        # Blanks stand for what precedes the string on its line, so that columns are those of the file.
+        statements = read_statements(" " * (column - 1) + written, faults, line)
+        check_statements(statements, faults)
+        if not statements.paths and statements.complete:
+            faults.add("there is no path", "Write one, e.g. disclosure ~ empathy", f"line {line}")
+    spec = read_sections(document, statements, lines, faults, default_name, text)
+    faults.faults.sort(key=_position)
+    faults.raise_if_any(title)
+    return spec
+
+
+def _toml_fault(error: tomllib.TOMLDecodeError, text: str) -> Fault:
+    message = str(error)
+    place = re.search(r"\s*\(at (line \d+, column \d+|end of document)\)", message)
+    what = "this is not TOML: " + (message[: place.start()] if place else message)
+    where = place.group(1) if place else ""
+    if where == "end of document":
+        where = f"line {text.count(chr(10)) + 1}"
+    return Fault(what, 'Text stands in quotes, the paths between """ and """', where)
+
+
+def _position(fault: Fault) -> tuple[int, int]:
+    match = _LINE.match(fault.where)
+    return (int(match.group(1)), int(match.group(2) or 0)) if match else (0, 0)
+
+
+def _lines(numbers: list[int]) -> str:
+    # Lines are 0 in a spec that was built in Python, and for the laws added by default.
+    distinct = [str(number) for number in dict.fromkeys(numbers) if number]
+    if not distinct:
+        return ""
+    if len(distinct) == 1:
+        return f"line {distinct[0]}"
+    return f"lines {', '.join(distinct[:-1])} and {distinct[-1]}"

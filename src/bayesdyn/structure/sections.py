@@ -1,0 +1,234 @@
+"""The sections of a model file around its paths: who shows what, priors, claims, scale."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from math import isfinite
+
+from bayesdyn.errors import FaultList
+from bayesdyn.structure.expression import is_truth, names_in, read_expression
+from bayesdyn.structure.priors import DEFAULTS, parse_prior
+from bayesdyn.structure.spec import CENTRINGS, PARTIES, Claim, ModelSpec, with_default_laws
+from bayesdyn.structure.syntax import Placed, Statements, read_name
+from bayesdyn.structure.words import did_you_mean, sentence
+
+SECTIONS = ("model", "constructs", "priors", "claims", "scale")
+_MODEL_KEYS = ("name", "paths", "centering", "centring")
+_CLAIM_KEYS = ("says", "holds", "rope")
+type Lines = Mapping[tuple[str, ...], int]
+
+
+def read_sections(
+    document: Mapping[str, object],
+    statements: Statements,
+    lines: Lines,
+    faults: FaultList,
+    default_name: str,
+    text: str,
+) -> ModelSpec:
+    """Read all but the paths of a model file.
+
+    Parameters
+    ----------
+    document
+        The parsed TOML.
+    statements
+        What its paths say.
+    lines
+        Where each key stands (:func:`.toml_lines.key_lines`).
+    faults
+        Receives every fault; the spec is meaningful only where none was added.
+    default_name
+        The model's name where the file gives none.
+    text
+        The model file.
+    """
+    reader = _Sections(statements, lines, faults)
+    reader.unknown_keys(document, (), SECTIONS, "section")
+    model = reader.table(document, "model")
+    reader.unknown_keys(model, ("model",), _MODEL_KEYS, "key")
+    if not isinstance(model.get("paths"), str):
+        what = "there are no paths" if "paths" not in model else "paths is no text"
+        faults.add(what, 'Write paths = """ ... """ below [model]', reader.where("model", "paths"))
+    spec = ModelSpec(
+        name=reader.text(model, ("model",), "name", default_name),
+        paths=_items(statements.paths),
+        varying=_items(statements.varying),
+        residuals=_items(statements.residuals),
+        definitions=_items(statements.definitions),
+        claims=reader.claims(reader.table(document, "claims")),
+        centring=reader.centring(model),
+        text=text,
+    )
+    spec = replace(
+        spec,
+        parties=reader.parties(reader.table(document, "constructs"), spec),
+        scale=reader.scale(reader.table(document, "scale"), spec),
+    )
+    return replace(spec, priors=reader.priors(reader.table(document, "priors"), spec))
+
+
+@dataclass(frozen=True)
+class _Sections:
+    """Reads sections of one model file; whatever is wrong goes to ``faults``."""
+
+    statements: Statements
+    lines: Lines
+    faults: FaultList
+
+    def where(self, *path: str) -> str:
+        # An inline table has its keys on the line of the table.
+        known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self.lines), None)
+        section = f"[{path[0]}]" if path else ""
+        return f"line {self.lines[known]}" if known else section
+
+    def table(self, document: Mapping[str, object], section: str) -> Mapping[str, object]:
+        value = document.get(section, {})
+        if isinstance(value, dict):
+            return value
+        self.faults.add(f"{section} is no section", f"Write [{section}]", self.where(section))
+        return {}
+
+    def unknown_keys(
+        self, table: Mapping[str, object], path: tuple[str, ...], known: tuple[str, ...], noun: str
+    ) -> None:
+        within = f" in [{'.'.join(path)}]" if path else ""
+        for key in table:
+            if key not in known:
+                remedy = sentence(did_you_mean(key, known), f"The {noun}s are {', '.join(known)}")
+                self.faults.add(f"unknown {noun} {key!r}{within}", remedy, self.where(*path, key))
+
+    def text(self, table: Mapping[str, object], path: tuple[str, ...], key: str, default: str) -> str:
+        value = table.get(key, default)
+        if isinstance(value, str) and value.strip():
+            return value
+        self.faults.add(f"{key} is no text", f'Write {key} = "..."', self.where(*path, key))
+        return default
+
+    def centring(self, model: Mapping[str, object]) -> str:
+        given = [key for key in ("centring", "centering") if key in model]
+        if len(given) == 2:
+            remedy = "They are one setting: keep one"
+            self.faults.add("both centring and centering", remedy, self.where("model", "centering"))
+        if not given:
+            return "session"
+        value = model[given[0]]
+        if not isinstance(value, str) or value not in CENTRINGS:
+            remedy = sentence(did_you_mean(str(value), CENTRINGS), f"The settings are {', '.join(CENTRINGS)}")
+            self.faults.add(f"unknown centring {value!r}", remedy, self.where("model", given[0]))
+            return "session"
+        return value
+
+    def parties(self, table: Mapping[str, object], spec: ModelSpec) -> tuple[tuple[str, str], ...]:
+        self.unknown_keys(table, ("constructs",), PARTIES, "party")
+        found: dict[str, str] = {}
+        for party in (key for key in table if key in PARTIES):
+            names = table[party]
+            where = self.where("constructs", party)
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                self.faults.add(f"{party} is no list of names", f'Write {party} = ["..."]', where)
+                continue
+            for name in names:
+                if name in found:
+                    what = f"the construct {name!r} stands under {found[name]} and {party}"
+                    self.faults.add(what, "Keep one", where)
+                self._named(name, spec, f"the construct {name!r}", where)
+                found.setdefault(name, party)
+        return tuple(found.items())
+
+    def scale(self, table: Mapping[str, object], spec: ModelSpec) -> tuple[tuple[str, float, float], ...]:
+        found: list[tuple[str, float, float]] = []
+        for name, pair in table.items():
+            where = self.where("scale", name)
+            self._named(name, spec, f"the scale of {name!r}", where)
+            numbers = [_number(part) for part in pair] if isinstance(pair, list) else []
+            shift, scale = numbers if len(numbers) == 2 else (None, None)
+            if shift is None or scale is None or scale <= 0:
+                what = f"the scale of {name!r} is no pair of a shift and a scale above 0"
+                self.faults.add(what, f"Write {name} = [2.5, 0.8]", where)
+            else:
+                found.append((name, shift, scale))
+        return tuple(found)
+
+    def priors(self, table: Mapping[str, object], spec: ModelSpec) -> tuple[tuple[str, str], ...]:
+        # The laws of noisy predictors are added later, and their paths can have priors too.
+        paths = with_default_laws(spec, spec.names).paths
+        by_key = {(path.outcome, path.term.key): path.name for path in paths}
+        known = (*DEFAULTS, *spec.labels, *by_key.values())
+        found: dict[str, str] = {}
+        for key, value in table.items():
+            where = self.where("priors", key)
+            path = read_name(key) if "~" in key else None
+            name = by_key.get((path[0], path[1].key), key) if path else key
+            if name not in known and self.statements.complete:
+                classes = f"A prior has a path, a label or one of the classes {', '.join(DEFAULTS)}"
+                remedy = sentence(did_you_mean(key, known), classes)
+                self.faults.add(f"the prior of {key!r}: no such path, label or class", remedy, where)
+            elif name in found:
+                self.faults.add(f"the path {name!r} has two priors", "Keep one", where)
+            try:
+                prior = parse_prior(value if isinstance(value, str) else repr(value))
+            except ValueError as error:
+                self.faults.add(f"the prior of {key!r}: {error}", where=where)
+                continue
+            expected = parse_prior(DEFAULTS.get(name, DEFAULTS["path"])).kind
+            if prior.kind != expected:
+                what = f"the prior of {key!r}: {prior.kind} does not fit"
+                self.faults.add(what, f"Write {expected}(...)", where)
+            found.setdefault(name, str(value))
+        return tuple(found.items())
+
+    def claims(self, table: Mapping[str, object]) -> tuple[Claim, ...]:
+        found: list[Claim] = []
+        for name, entry in table.items():
+            path = ("claims", name)
+            if not isinstance(entry, dict):
+                remedy = f"Write [claims.{name}] with says and holds below it"
+                self.faults.add(f"the claim {name!r} is no section", remedy, self.where(*path))
+                continue
+            self.unknown_keys(entry, path, _CLAIM_KEYS, "key")
+            rope = _number(entry.get("rope", Claim.rope))
+            if rope is None or rope < 0:
+                what = f"the rope of claim {name!r} is no number from 0"
+                self.faults.add(what, "Write rope = 0.05", self.where(*path, "rope"))
+            says = self.text(entry, path, "says", "")
+            holds = self.text(entry, path, "holds", "")
+            if holds:
+                self._holds(name, holds)
+            found.append(Claim(name, says, holds, Claim.rope if rope is None else rope))
+        return tuple(found)
+
+    def _holds(self, name: str, holds: str) -> None:
+        where = self.where("claims", name, "holds")
+        tree, misfits = read_expression(holds)
+        for misfit in misfits:
+            self.faults.add(f"the claim {name!r}: {misfit.what}", misfit.remedy, where)
+        if tree is None or misfits or not self.statements.complete:
+            return
+        labels = [placed.item.label for placed in self.statements.paths if placed.item.label]
+        truths: set[str] = set()
+        for placed in self.statements.definitions:
+            if is_truth(placed.item.expression, truths):
+                truths.add(placed.item.name)
+        known = (*labels, *(placed.item.name for placed in self.statements.definitions), "rope")
+        for used in names_in(tree):
+            if used not in known:
+                remedy = sentence(did_you_mean(used, known), "A claim uses labels, definitions and rope")
+                self.faults.add(f"the claim {name!r} uses an unknown label {used!r}", remedy, where)
+        if not is_truth(tree, truths):
+            what = f"the claim {name!r} holds {holds!r}, a number and neither true nor false"
+            self.faults.add(what, "Compare it, e.g. with > 0", where)
+
+    def _named(self, name: str, spec: ModelSpec, what: str, where: str) -> None:
+        if name not in spec.names and self.statements.complete:
+            remedy = did_you_mean(name, spec.names) or "Remove it"
+            self.faults.add(f"{what} is given, but no path names it", remedy, where)
+
+
+def _items[T](placed: Iterable[Placed[T]]) -> tuple[T, ...]:
+    return tuple(one.item for one in placed)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        return None
+    return float(value)

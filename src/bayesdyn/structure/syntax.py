@@ -1,0 +1,375 @@
+"""The language of ``paths``: lavaan's operators, lme4's groups and a lag, read by an LALR grammar.
+
+This file reads statements one by one, so that one bad line does not hide the next one's fault;
+:mod:`.checks` then asks whether they make sense together.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal, cast
+
+from lark import Lark, Token, Tree
+from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
+
+from bayesdyn.errors import FaultList
+from bayesdyn.structure.expression import read_expression
+from bayesdyn.structure.spec import LEVELS, Definition, Factor, Path, ResidualPair, Term, Varying
+from bayesdyn.structure.words import did_you_mean, sentence
+
+GRAMMAR = r"""
+?start: regression | residual | definition
+
+regression: names TILDE item (PLUS item)*
+residual: names TILDES names
+definition: NAME DEFINES EXPRESSION
+names: NAME (PLUS NAME)*
+
+?item: path | group
+path: [(NAME | NUMBER) STAR] term
+    | NUMBER                               -> constant
+group: LPAR effect (PLUS effect)* BAR NAME [(SLASH | COLON) NAME] RPAR
+?effect: term | NUMBER
+
+term: factor (COLON factor)*
+factor: NAME                               -> now
+      | FUNCTION LPAR NAME [COMMA (NAME | NUMBER)] RPAR  -> call
+
+TILDES: "~~"
+TILDE: "~"
+DEFINES: ":="
+PLUS: "+"
+STAR: "*"
+COLON: ":"
+SLASH: "/"
+BAR: "|"
+COMMA: ","
+LPAR: "("
+RPAR: ")"
+FUNCTION.2: /(lag|mean)(?=\s*\()|[^\W\d]\w*(?=\()/
+NAME: /[^\W\d]\w*/
+NUMBER: /-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?/
+EXPRESSION.-1: /\S[\s\S]*/
+%ignore /\s+/
+"""
+
+type Level = Literal["dyad", "session"]
+
+_SYMBOLS = {
+    "TILDE": "~",
+    "TILDES": "~~",
+    "DEFINES": ":=",
+    "PLUS": "+",
+    "STAR": "*",
+    "COLON": ":",
+    "SLASH": "/",
+    "BAR": "|",
+    "COMMA": ",",
+    "LPAR": "(",
+    "RPAR": ")",
+    "NAME": "a name",
+    "NUMBER": "a number",
+    "EXPRESSION": "an expression",
+    "$END": "the end of the statement",
+}
+_INSTEAD = {
+    "=": "A path is written ~, a residual covariance ~~, a definition :=",
+    "=~": "Latent factors are not written here: the measures say how scores were measured",
+    "<-": "A path is written ~",
+    "<~": "A path is written ~",
+    "-": "A path is left out by 0*x",
+    "||": "Write a single |: effects of one group are correlated",
+    "^": "Write a product with :, e.g. empathy:empathy",
+    "...": "Write every term out",
+}
+_STARTS = re.compile(r"^\s*[^\W\d]\w*(\s*\+\s*[^\W\d]\w*)*\s*(~|:=)")
+_JOINS_BEFORE = re.compile(r"^\s*([-+*/:|),~<>=]|(and|or)\b)")
+_JOINS_AFTER = re.compile(r"([-+*/:|(,~<>=]|\b(and|or|not))\s*$")
+_OPERATOR = re.compile(r"~|:=")
+_WORD = re.compile(r"\w+|[^\w\s()]+|[()]")
+
+
+@dataclass(frozen=True)
+class Placed[T]:
+    """A statement's part and where it stands: line of the model file and column, both from 1."""
+
+    item: T
+    line: int
+    column: int
+    word: str = ""
+
+    @property
+    def where(self) -> str:
+        return place(self.line, self.column)
+
+
+@dataclass
+class Statements:
+    """All that the readable statements of a text say, in the order written; ``complete`` if all were."""
+
+    paths: list[Placed[Path]] = field(default_factory=list)
+    varying: list[Placed[Varying]] = field(default_factory=list)
+    residuals: list[Placed[ResidualPair]] = field(default_factory=list)
+    definitions: list[Placed[Definition]] = field(default_factory=list)
+    complete: bool = True
+
+
+def place(line: int, column: int) -> str:
+    """Return a place as messages name it."""
+    return f"line {line}, column {column}"
+
+
+def read_statements(text: str, faults: FaultList, first_line: int = 1) -> Statements:
+    """Read the text of ``paths``, statement by statement.
+
+    Parameters
+    ----------
+    text
+        Statements ``~``, ``~~`` and ``:=``; ``#`` starts a comment. A line goes on from the one before where
+        an operator or an open parenthesis at the seam waits for its other side.
+    faults
+        Receives every fault, with line, column, word and nearest known one.
+    first_line
+        Line of the model file at which the text starts.
+    """
+    statements = Statements()
+    for line, source in _split(text):
+        reader = _Reader(source, first_line + line, faults, statements)
+        try:
+            tree = _parser().parse(source)
+        except UnexpectedInput as error:
+            reader.misread(error)
+        else:
+            reader.read(tree)
+    statements.complete = not faults.faults
+    return statements
+
+
+def read_name(text: str) -> tuple[str, Term] | None:
+    """Read a path's name, such as ``disclosure ~ lag(disclosure)``; None where it is not one."""
+    faults = FaultList()
+    found = read_statements(text, faults)
+    if faults.faults or len(found.paths) != 1 or found.varying or found.residuals or found.definitions:
+        return None
+    path = found.paths[0].item
+    return None if path.label or path.fixed is not None else (path.outcome, path.term)
+
+
+@cache
+def _parser() -> Lark:
+    return Lark(
+        GRAMMAR, parser="lalr", lexer="contextual", propagate_positions=True, maybe_placeholders=False
+    )
+
+
+def _split(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each statement with the number, from 0, of its first line; comments are cut, columns kept."""
+    current: list[str] = []
+    start = 0
+    for number, raw in enumerate(text.split("\n")):
+        line = raw.partition("#")[0].rstrip()
+        so_far = "\n".join(current)
+        if current and line and not _goes_on(so_far, line):
+            yield start, so_far.rstrip()
+            current = []
+        if current or line.strip():
+            start = start if current else number
+            current.append(line)
+    if current:
+        yield start, "\n".join(current).rstrip()
+
+
+def _goes_on(so_far: str, line: str) -> bool:
+    if _STARTS.match(line) and _OPERATOR.search(so_far):
+        return False
+    waiting = so_far.count("(") > so_far.count(")") or _JOINS_AFTER.search(so_far)
+    return bool(waiting or _JOINS_BEFORE.match(line))
+
+
+@dataclass
+class _Reader:
+    """Turns one statement's tree into the spec's parts."""
+
+    source: str
+    line: int
+    faults: FaultList
+    found: Statements
+
+    def read(self, tree: Tree[Token]) -> None:
+        match tree.data:
+            case "regression":
+                self._regression(tree)
+            case "residual":
+                self._residual(tree)
+            case "definition":
+                self._definition(tree)
+
+    def misread(self, error: UnexpectedInput) -> None:
+        expected: set[str] = set()
+        offset = error.pos_in_stream or 0
+        if isinstance(error, UnexpectedToken):
+            expected = set(error.accepts or error.expected)
+            ended = error.token.type == "$END"
+        else:
+            ended = isinstance(error, UnexpectedEOF)
+            expected = set(error.allowed or ()) if isinstance(error, UnexpectedCharacters) else expected
+        last = _WORD.findall(self.source)[-1]
+        if ended:
+            offset = self.source.rindex(last)
+        match = _WORD.match(self.source, offset)
+        word = match.group() if match else self.source[offset : offset + 1]
+        what = f"the statement ends after {last!r}" if ended else f"unexpected {word!r}"
+        wanted = sorted(_SYMBOLS[name] for name in expected if name in _SYMBOLS)
+        hint = "" if ended else next((_INSTEAD[key] for key in _INSTEAD if word.startswith(key)), "")
+        known = f"Here can stand {_listed(wanted)}" if wanted else ""
+        self._fault(offset, what, sentence(f"{hint}." if hint else "", known))
+
+    def _regression(self, tree: Tree[Token]) -> None:
+        names, _, *items = tree.children
+        items = [item for item in items if isinstance(item, Tree)]
+        outcomes = _names(names)
+        for outcome in outcomes:
+            # What is wrong on the right is said once, not once per outcome.
+            again = outcome is not outcomes[0]
+            for item in items:
+                if item.data == "group":
+                    self._group(outcome, item, again)
+                elif item.data == "path":
+                    self._path(outcome, item, again)
+        for item in items:
+            if item.data == "constant":
+                number = _tokens(item)[0]
+                remedy = "Leave it out: every outcome has a mean, and (1 | dyad) lets it vary"
+                self._fault(number.start_pos, f"unexpected constant {number.value!r}", remedy)
+
+    def _path(self, outcome: Token, tree: Tree[Token], again: bool) -> None:
+        term_tree = tree.children[-1]
+        assert isinstance(term_tree, Tree)
+        term = self._term(term_tree, again)
+        if term is None:
+            return
+        prefix = _tokens(tree)[0] if len(tree.children) > 1 else None
+        label = prefix.value if prefix is not None and prefix.type == "NAME" else ""
+        fixed = float(prefix) if prefix is not None and prefix.type == "NUMBER" else None
+        line, column = self._at(prefix.start_pos if prefix is not None else _start(term_tree))
+        path = Path(outcome.value, term, label, fixed, line=line)
+        self.found.paths.append(Placed(path, line, column, str(term)))
+
+    def _group(self, outcome: Token, tree: Tree[Token], again: bool) -> None:
+        bar = next(
+            i for i, part in enumerate(tree.children) if isinstance(part, Token) and part.type == "BAR"
+        )
+        grouping = [part for part in tree.children[bar:] if isinstance(part, Token)]
+        levels = self._levels(grouping, again)
+        intercept = True
+        slopes: list[Term] = []
+        for part in tree.children[:bar]:
+            if isinstance(part, Tree):
+                term = self._term(part, again)
+                slopes += [term] if term is not None else []
+            elif part.type == "NUMBER" and part.value in ("0", "1"):
+                intercept = part.value == "1"
+            elif part.type == "NUMBER" and not again:
+                remedy = "1 stands for the mean, 0 for a mean that does not vary"
+                self._fault(part.start_pos, f"unexpected number {part.value!r} in a group", remedy)
+        if not intercept and not slopes and not again:
+            self._fault(_start(tree), "nothing varies in this group", "Write (1 | dyad), or leave it out")
+        line, column = self._at(_start(tree))
+        for level in levels:
+            varying = Varying(outcome.value, level, intercept, tuple(slopes), line=line)
+            self.found.varying.append(Placed(varying, line, column, level))
+
+    def _levels(self, grouping: list[Token], again: bool) -> tuple[Level, ...]:
+        names = [token for token in grouping if token.type == "NAME"]
+        values = tuple(token.value for token in names)
+        nested = any(token.type == "SLASH" for token in grouping)
+        # A session id is unique within its dyad only, so session always means dyad:session.
+        if values in (("dyad",), ("session",)):
+            return cast("tuple[Level, ...]", values)
+        if values == ("dyad", "session"):
+            return ("dyad", "session") if nested else ("session",)
+        if not again:
+            odd = next((token for token in names if token.value not in LEVELS), names[0])
+            what = "unknown group" if odd.value not in LEVELS else "unknown nesting from"
+            groups = "The groups are dyad, session and dyad/session"
+            self._fault(
+                odd.start_pos, f"{what} {odd.value!r}", sentence(did_you_mean(odd.value, LEVELS), groups)
+            )
+        return ()
+
+    def _residual(self, tree: Tree[Token]) -> None:
+        left, _, right = tree.children
+        for first in _names(left):
+            for second in _names(right):
+                line, column = self._at(second.start_pos)
+                pair = ResidualPair(first.value, second.value, line=line)
+                self.found.residuals.append(Placed(pair, line, column, second.value))
+
+    def _definition(self, tree: Tree[Token]) -> None:
+        name, _, expression = _tokens(tree)
+        start = expression.start_pos or 0
+        parsed, misfits = read_expression(expression.value)
+        for misfit in misfits:
+            self._fault(start + misfit.offset, misfit.what, misfit.remedy)
+        if parsed is not None and not misfits:
+            line, column = self._at(name.start_pos)
+            definition = Definition(name.value, " ".join(expression.value.split()), line=line)
+            self.found.definitions.append(Placed(definition, line, column, name.value))
+
+    def _term(self, tree: Tree[Token], again: bool) -> Term | None:
+        parts = [part for part in tree.children if isinstance(part, Tree)]
+        factors = [self._factor(part, again) for part in parts]
+        whole = tuple(factor for factor in factors if factor is not None)
+        return Term(whole) if len(whole) == len(factors) else None
+
+    def _factor(self, tree: Tree[Token], again: bool) -> Factor | None:
+        tokens = _tokens(tree)
+        if tree.data == "now":
+            return Factor(tokens[0].value)
+        function, _, name, *rest = tokens
+        argument = rest[1] if len(rest) > 1 else None
+        if function.value == "lag" and (argument is None or re.fullmatch(r"[1-9]\d*", argument.value)):
+            return Factor(name.value, "lag", int(argument.value) if argument is not None else 1)
+        if function.value == "mean" and (argument is None or argument.value in LEVELS):
+            return Factor(name.value, "mean", level=argument.value if argument is not None else LEVELS[0])
+        if again:
+            return None
+        if function.value == "lag":
+            assert argument is not None
+            what = f"lag of {argument.value!r}: not a whole number of exchanges from 1"
+            self._fault(argument.start_pos, what, f"Write lag({name}) or lag({name}, 2)")
+        elif function.value == "mean":
+            assert argument is not None
+            remedy = sentence(
+                did_you_mean(argument.value, LEVELS), f"Write mean({name}) or mean({name}, dyad)"
+            )
+            self._fault(argument.start_pos, f"unknown level {argument.value!r} of a mean", remedy)
+        else:
+            remedy = sentence(did_you_mean(function.value, ("lag", "mean")), "The functions are lag and mean")
+            self._fault(function.start_pos, f"unknown function {function.value!r}", remedy)
+        return None
+
+    def _at(self, offset: int | None) -> tuple[int, int]:
+        before = self.source[: offset or 0]
+        return self.line + before.count("\n"), len(before) - (before.rfind("\n") + 1) + 1
+
+    def _fault(self, offset: int | None, what: str, remedy: str) -> None:
+        self.faults.add(what, remedy, place(*self._at(offset)))
+
+
+def _tokens(tree: Tree[Token] | Token) -> list[Token]:
+    children = tree.children if isinstance(tree, Tree) else [tree]
+    return [child for child in children if isinstance(child, Token)]
+
+
+def _names(tree: Tree[Token] | Token) -> list[Token]:
+    return [token for token in _tokens(tree) if token.type == "NAME"]
+
+
+def _start(tree: Tree[Token]) -> int:
+    return tree.meta.start_pos
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

@@ -1,0 +1,65 @@
+"""The line at which each key of a TOML text stands, which tomllib does not tell."""
+
+import re
+import tomllib
+
+_KEY = re.compile(r"""^\s*((?:"[^"]*"|'[^']*'|[\w-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[\w-]+))*)\s*=(.*)$""")
+_HEADER = re.compile(r"^\s*(\[\[?.*?\]\]?)\s*(#.*)?$")
+_LONG = ('"""', "'''")
+
+
+def key_lines(text: str) -> dict[tuple[str, ...], int]:
+    """Return the line, from 1, of each table and key of a valid TOML text, by its full path of keys."""
+    lines: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    closing = ""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if closing:
+            closing = "" if closing in line else closing
+            continue
+        if key := _KEY.match(line):
+            path = _path(f"{key.group(1)} = 0")
+            lines.setdefault(table + path, number)
+            value = key.group(2).lstrip()
+            opened = next((mark for mark in _LONG if value.startswith(mark)), "")
+            closing = opened if opened and opened not in value[3:] else ""
+        elif (header := _HEADER.match(line)) and (found := _table(header.group(1))):
+            table = found
+            lines.setdefault(table, number)
+    return lines
+
+
+def string_start(text: str, line: int) -> tuple[int, int]:
+    """Return the line and the column, from 1, of the first character of the string that a key's line opens."""
+    source = text.split("\n")[line - 1]
+    match = _KEY.match(source)
+    assert match is not None
+    value = match.group(2).lstrip()
+    quote = next((mark for mark in _LONG if value.startswith(mark)), value[:1])
+    column = len(source) - len(value) + len(quote)
+    # TOML drops the newline that follows the opening quotes of a long string.
+    return (line + 1, 1) if not source[column:].rstrip("\r") and len(quote) == 3 else (line, column + 1)
+
+
+def _path(assignment: str) -> tuple[str, ...]:
+    value: object = tomllib.loads(assignment)
+    path: list[str] = []
+    while isinstance(value, dict) and value:
+        key, value = next(iter(value.items()))
+        path.append(key)
+    return tuple(path)
+
+
+def _table(header: str) -> tuple[str, ...]:
+    try:
+        value: object = tomllib.loads(header)
+    except tomllib.TOMLDecodeError:
+        return ()  # a line of an array over several lines
+    path: list[str] = []
+    while isinstance(value, dict | list) and value:
+        if isinstance(value, list):
+            value = value[0]
+            continue
+        key, value = next(iter(value.items()))
+        path.append(key)
+    return tuple(path)
