@@ -107,7 +107,7 @@ def annomi_codes(path: str | Path, encoding: str = "utf-8") -> pd.DataFrame:
 
 
 def annomi_annotators(path: str | Path, encoding: str = "utf-8") -> pd.DataFrame:
-    """Return the codes of AnnoMI's ten annotators as ratings, one per exchange (7 transcripts, fully crossed).
+    """Return the codes of AnnoMI's ten annotators as ratings: 7 transcripts, fully crossed, by exchange.
 
     ``ten_annotator_long.csv`` has subtypes: ``empathy`` is 0 without a reflection, 1 with a simple one, 2
     with a complex one; ``exploration`` is 0 without a question, 1 with a closed one, 2 with an open one. A

@@ -90,17 +90,18 @@ def form_exchanges(
     DataFrame with dyad, session, t, therapist_text, client_text, then ``time`` if given, then covariates.
     """
     used = placed["reason"] == ""
-    rows = utterances[used].join(placed[["session_index", "t"]])
-    rows["text"] = rows["text"].str.strip()
-    rows = rows.sort_values(["session_index", "t"], kind="stable")
-    key = ["session_index", "t"]
-    kept = ["dyad", "session", "t", *(["time"] if "time" in rows.columns else []), *covariates]
-    exchanges = rows.drop_duplicates(key).set_index(key, drop=False)[kept]
-    for role in ("therapist", "client"):
-        said = rows[rows["role"] == role].groupby(key, sort=False)["text"].agg(" ".join)
-        exchanges[f"{role}_text"] = said
-    order = ["dyad", "session", "t", "therapist_text", "client_text", *kept[3:]]
-    return exchanges[order].reset_index(drop=True)
+    rows = utterances[used].join(placed[["session_index", "turn", "t"]])
+    rows = rows.sort_values(["session_index", "turn"], kind="stable")
+    starts = np.flatnonzero(rows["turn"].ne(rows["turn"].shift()).to_numpy())
+    texts = rows["text"].str.strip().tolist()
+    ends = [*starts[1:], len(texts)][: len(starts)]
+    turns = [" ".join(texts[a:b]) for a, b in zip(starts, ends, strict=True)]
+    # Used turns come in pairs, therapist then client: what would break the pair was set aside.
+    columns = ["dyad", "session", "t", *(["time"] if "time" in rows.columns else []), *covariates]
+    exchanges = rows.iloc[starts[::2]][columns].reset_index(drop=True)
+    exchanges.insert(3, "therapist_text", pd.Series(turns[::2], dtype="str"))
+    exchanges.insert(4, "client_text", pd.Series(turns[1::2], dtype="str"))
+    return exchanges
 
 
 def summarise(utterances: pd.DataFrame, placed: pd.DataFrame) -> dict[str, Any]:

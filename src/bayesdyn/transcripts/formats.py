@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+import zipfile
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,16 +113,17 @@ def read_docx(path: Path, encoding: str, labels: Collection[str]) -> pd.DataFram
     """Read a Word file: paragraphs as lines of text, table rows as speaker and text cells."""
     try:
         import docx
-        from docx.opc.exceptions import PackageNotFoundError
         from docx.table import Table
     except ModuleNotFoundError:
         raise _unreadable(
             path, "reading Word files needs python-docx", "Install bayesdyn[docx], or save them as text"
         ) from None
     data = read_bytes(path)
+    if not data:
+        raise _unreadable(path, "the file is empty", "Take it out, or fill it")
     try:
         content = docx.Document(io.BytesIO(data))
-    except (PackageNotFoundError, KeyError, ValueError, OSError):
+    except (zipfile.BadZipFile, KeyError, ValueError, SyntaxError):  # SyntaxError: lxml's, of broken XML
         raise _unreadable(path, "it is no Word file (.docx), or a damaged one", "Save it again") from None
     lines: list[tuple[str | None, str]] = []
     for item in content.iter_inner_content():
@@ -158,7 +160,7 @@ def _delimited(text: str, path: Path, delimiter: str) -> pd.DataFrame:
     rows: list[list[str]] = []
     header: list[str] = []
     try:
-        header = [name.strip() for name in next(reader)]
+        header = [name.strip() for name in next(row for row in reader if any(row))]
         for row in reader:
             if len(row) == len(header):
                 rows.append(row)

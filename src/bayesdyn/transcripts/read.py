@@ -162,9 +162,9 @@ def _read_files(
 
 def _check_speakers(utterances: pd.DataFrame, placed: pd.DataFrame, faults: FaultList) -> None:
     """Note each session in which not both speak."""
-    for _, rows in utterances.groupby(placed["session_index"], sort=False):
-        if not placed.loc[rows.index, "reason"].isin(_LONE).all():
-            continue
+    session = placed["session_index"]
+    lone = placed["reason"].isin(_LONE).groupby(session).transform("all")
+    for _, rows in utterances[lone].groupby(session[lone], sort=False):
         heard = [role for role in ("therapist", "client") if (rows["role"] == role).any()]
         labels = rows.loc[rows["role"] == "other", "label"].value_counts()
         repeated = [label for label, count in labels.items() if count > 1] if len(labels) <= 12 else []

@@ -89,8 +89,11 @@ def prepare(
     for name in ("dyad", "session"):
         out[name] = out[name].str.strip()
         _note_rows(faults, frame, out[name] == "", f"{name} is missing", "Give every row its ids")
-    out["label"] = _as_text(frame["speaker"]).map(normal_label).astype("str")
-    out["role"] = out["label"].map(lambda label: "" if not label else roles.get(label, "other")).astype("str")
+    said_by = _as_text(frame["speaker"])
+    labels = {label: normal_label(label) for label in said_by.unique()}
+    out["label"] = said_by.map(labels).astype("str")
+    role = {label: roles.get(label, "other") if label else "" for label in labels.values()}
+    out["role"] = out["label"].map(role).astype("str")
     if "order" in frame.columns:
         order = _as_text(frame["order"]).str.strip()
         out["order"] = pd.to_numeric(order, errors="coerce").astype("float64")
@@ -146,6 +149,8 @@ def _as_text(column: pd.Series) -> pd.Series:
             return ""
         return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
+    if isinstance(column.dtype, pd.StringDtype):
+        return column.fillna("").astype("str")
     return column.map(text).astype("str")
 
 
@@ -164,6 +169,9 @@ def _seconds(column: pd.Series, keys: pd.DataFrame) -> tuple[pd.Series, pd.Serie
     """Seconds, and the rows that are neither a time nor blank. Dates count from their session's earliest."""
     if pd.api.types.is_timedelta64_dtype(column):
         return column.dt.total_seconds(), pd.Series(False, index=column.index)
+    if pd.api.types.is_numeric_dtype(column):
+        seconds = column.astype("float64")
+        return seconds, np.isinf(seconds)
     text = _as_text(column).str.strip()
     blank = text == ""
     plain = pd.to_numeric(text.where(~blank), errors="coerce").astype("float64")
