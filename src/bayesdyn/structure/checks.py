@@ -1,4 +1,4 @@
-"""Whether the statements of a model make sense together: each fault with its line and the nearest known name."""
+"""Whether the statements of a model make sense together; each fault has its line and the nearest name."""
 
 from collections.abc import Iterable
 
@@ -66,14 +66,13 @@ def _check_cycles(paths: list[Placed[Path]], faults: FaultList) -> None:
                 if factor.kind == kind and factor.name != path.outcome:
                     edges.setdefault(path.outcome, {}).setdefault(factor.name, placed)
         seen: set[frozenset[str]] = set()
-        for outcome in edges:
-            loop = _loop_from(outcome, edges)
+        for start in edges:
+            loop = _loop_from(start, edges)
             if loop and frozenset(loop) not in seen:
                 seen.add(frozenset(loop))
                 shown = " ~ ".join([*loop, loop[0]])
-                closing = max(
-                    (edges[a][b] for a, b in zip(loop, loop[1:] + loop[:1], strict=True)), key=_order
-                )
+                links = zip(loop, loop[1:] + loop[:1], strict=True)
+                closing = max((edges[outcome][source] for outcome, source in links), key=_order)
                 remedy = "Put lag( ) around one of them, or use ~~ for a covariance without direction"
                 faults.add(f"a cycle without lag: {shown}", remedy, closing.where)
 

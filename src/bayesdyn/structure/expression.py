@@ -77,14 +77,16 @@ def read_expression(text: str) -> tuple[ast.Expression | None, list[Misfit]]:
     try:
         tree = ast.parse(flat.lstrip(), mode="eval")
     except SyntaxError as error:
-        offset = min(max((error.offset or 1) - 1, 0) + shift, max(len(flat) - 1, 0))
-        word = flat[offset : offset + 12].split(" ")[0] if flat else ""
-        at = f" at {word!r}" if word else ""
-        return None, [Misfit(offset, f"the expression breaks off{at}: {error.msg}", _ALLOWED)]
+        if not flat.strip():
+            return None, [Misfit(0, "the expression is empty", _ALLOWED)]
+        # Offset 0 is Python's way to say that the end came too early.
+        offset = error.offset - 1 + shift if error.offset else len(flat.rstrip()) - 1
+        word = next(iter(flat[offset:].split()), "")
+        return None, [Misfit(offset, f"the expression breaks off at {word!r}: {error.msg}", _ALLOWED)]
     misfits = [
-        Misfit(_offset(node, flat, shift), what, remedy)
+        Misfit(_offset(at, flat, shift), what, remedy)
         for node in ast.walk(tree.body)
-        for what, remedy in _faults_of(node)
+        for at, what, remedy in _faults_of(node)
     ]
     return tree, sorted(misfits)
 
@@ -212,10 +214,10 @@ def _defined(node: ast.AST, operation: Callable[..., np.ndarray], *numbers: np.n
     return result
 
 
-def _faults_of(node: ast.AST) -> list[tuple[str, str]]:
+def _faults_of(node: ast.AST) -> list[tuple[ast.AST, str, str]]:
     match node:
         case ast.Constant(value=bool()) | ast.Constant(value=str() | bytes() | complex() | None):
-            return [(f"unexpected {ast.unparse(node)}", "A constant is a number")]
+            return [(node, f"unexpected {ast.unparse(node)}", "A constant is a number")]
         case ast.Constant(value=float() | int()) | ast.Name():
             return []
         case ast.UnaryOp(op=ast.Not(), operand=operand):
@@ -225,15 +227,15 @@ def _faults_of(node: ast.AST) -> list[tuple[str, str]]:
         case ast.BinOp(op=op) if type(op) in _BINARY:
             return []
         case ast.BinOp(op=op) | ast.UnaryOp(op=op) if type(op) in _INSTEAD:
-            return [(f"unexpected operator in {ast.unparse(node)!r}", _INSTEAD[type(op)])]
+            return [(node, f"unexpected operator in {ast.unparse(node)!r}", _INSTEAD[type(op)])]
         case ast.Compare(ops=ops) if all(type(op) in _COMPARE for op in ops):
             return []
         case ast.BoolOp(values=operands):
             return _needs_truth(operands)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
-            return _call_faults(name, len(args))
+            return [(node, what, remedy) for what, remedy in _call_faults(name, len(args))]
         case ast.expr():
-            return [(f"{ast.unparse(node)!r} is not allowed in an expression", _ALLOWED)]
+            return [(node, f"{ast.unparse(node)!r} is not allowed in an expression", _ALLOWED)]
     return []
 
 
@@ -248,9 +250,10 @@ def _call_faults(name: str, count: int) -> list[tuple[str, str]]:
     return []
 
 
-def _needs_truth(operands: list[ast.expr]) -> list[tuple[str, str]]:
+def _needs_truth(operands: list[ast.expr]) -> list[tuple[ast.AST, str, str]]:
     return [
         (
+            operand,
             f"{ast.unparse(operand)!r} is a number, neither true nor false",
             f"and, or and not join comparisons: write for instance {ast.unparse(operand)} > 0",
         )

@@ -1,6 +1,7 @@
 """A model written out as a model file, such that reading it gives the same model again."""
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -15,9 +16,8 @@ def to_text(spec: ModelSpec) -> str:
     Reading it with :func:`.model_file.load_model` gives an equal spec, except for the paths that
     :func:`.spec.with_default_laws` added, which are left to be added again.
     """
-    return (
-        "\n".join([*_model(spec), *_constructs(spec), *_priors(spec), *_claims(spec), *_scale(spec)]) + "\n"
-    )
+    lines = [*_model(spec), *_constructs(spec), *_priors(spec), *_claims(spec), *_scale(spec)]
+    return "\n".join(lines) + "\n"
 
 
 def equations(spec: ModelSpec) -> list[str]:
@@ -42,26 +42,27 @@ def _model(spec: ModelSpec) -> Iterator[str]:
 def _constructs(spec: ModelSpec) -> Iterator[str]:
     if spec.parties:
         yield from ("", "[constructs]")
-    for party, members in groupby(spec.parties, key=lambda pair: pair[1]):
-        yield f"{party} = [{', '.join(_quoted(name) for name, _ in members)}]"
+    for party in dict.fromkeys(party for _, party in spec.parties):
+        members = [_quoted(name) for name, its_party in spec.parties if its_party == party]
+        yield f"{party} = [{', '.join(members)}]"
 
 
 def _priors(spec: ModelSpec) -> Iterator[str]:
     if spec.priors:
         yield from ("", "[priors]")
-    yield from (f"{_quoted(name)} = {_quoted(prior)}" for name, prior in spec.priors)
+    yield from (f"{_key(name)} = {_quoted(prior)}" for name, prior in spec.priors)
 
 
 def _claims(spec: ModelSpec) -> Iterator[str]:
     for claim in spec.claims:
-        yield from ("", f"[claims.{_quoted(claim.name)}]", f"says = {_quoted(claim.says)}")
+        yield from ("", f"[claims.{_key(claim.name)}]", f"says = {_quoted(claim.says)}")
         yield from (f"holds = {_quoted(claim.holds)}", f"rope = {claim.rope!r}")
 
 
 def _scale(spec: ModelSpec) -> Iterator[str]:
     if spec.scale:
         yield from ("", "[scale]")
-    yield from (f"{_quoted(name)} = [{shift!r}, {scale!r}]" for name, shift, scale in spec.scale)
+    yield from (f"{_key(name)} = [{shift!r}, {scale!r}]" for name, shift, scale in spec.scale)
 
 
 def _path(path: Path) -> str:
@@ -80,9 +81,13 @@ def _wrapped(head: str, parts: list[str]) -> Iterator[str]:
     for part in parts[1:]:
         if len(line) + len(part) + 3 > _WIDTH:
             yield line
-            line = " " * (len(head) - 2)
+            line = " " * (len(head) - 3)
         line += f" + {part}"
     yield line
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
 
 
 def _quoted(text: str) -> str:

@@ -94,7 +94,7 @@ class _Sections:
         within = f" in [{'.'.join(path)}]" if path else ""
         for key in table:
             if key not in known:
-                remedy = sentence(did_you_mean(key, known), f"The {noun}s are {', '.join(known)}")
+                remedy = sentence(did_you_mean(key, known), f"Known are {', '.join(known)}")
                 self.faults.add(f"unknown {noun} {key!r}{within}", remedy, self.where(*path, key))
 
     def text(self, table: Mapping[str, object], path: tuple[str, ...], key: str, default: str) -> str:

@@ -1,93 +1,21 @@
-"""The language of ``paths``: lavaan's operators, lme4's groups and a lag, read by an LALR grammar.
+"""What the statements of ``paths`` say: their trees turned into the parts of a spec.
 
-This file reads statements one by one, so that one bad line does not hide the next one's fault;
-:mod:`.checks` then asks whether they make sense together.
+:mod:`.grammar` reads the statements one by one; :mod:`.checks` asks whether they make sense together.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Literal, cast
 
-from lark import Lark, Token, Tree
-from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
+from lark import Token, Tree
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.expression import read_expression
+from bayesdyn.structure.expression import Misfit, read_expression
+from bayesdyn.structure.grammar import parse_statement, split_statements
 from bayesdyn.structure.spec import LEVELS, Definition, Factor, Path, ResidualPair, Term, Varying
 from bayesdyn.structure.words import did_you_mean, sentence
 
-GRAMMAR = r"""
-?start: regression | residual | definition
-
-regression: names TILDE item (PLUS item)*
-residual: names TILDES names
-definition: NAME DEFINES EXPRESSION
-names: NAME (PLUS NAME)*
-
-?item: path | group
-path: [(NAME | NUMBER) STAR] term
-    | NUMBER                               -> constant
-group: LPAR effect (PLUS effect)* BAR NAME [(SLASH | COLON) NAME] RPAR
-?effect: term | NUMBER
-
-term: factor (COLON factor)*
-factor: NAME                               -> now
-      | FUNCTION LPAR NAME [COMMA (NAME | NUMBER)] RPAR  -> call
-
-TILDES: "~~"
-TILDE: "~"
-DEFINES: ":="
-PLUS: "+"
-STAR: "*"
-COLON: ":"
-SLASH: "/"
-BAR: "|"
-COMMA: ","
-LPAR: "("
-RPAR: ")"
-FUNCTION.2: /(lag|mean)(?=\s*\()|[^\W\d]\w*(?=\()/
-NAME: /[^\W\d]\w*/
-NUMBER: /-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?/
-EXPRESSION.-1: /\S[\s\S]*/
-%ignore /\s+/
-"""
-
 type Level = Literal["dyad", "session"]
-
-_SYMBOLS = {
-    "TILDE": "~",
-    "TILDES": "~~",
-    "DEFINES": ":=",
-    "PLUS": "+",
-    "STAR": "*",
-    "COLON": ":",
-    "SLASH": "/",
-    "BAR": "|",
-    "COMMA": ",",
-    "LPAR": "(",
-    "RPAR": ")",
-    "NAME": "a name",
-    "NUMBER": "a number",
-    "EXPRESSION": "an expression",
-    "$END": "the end of the statement",
-}
-_INSTEAD = {
-    "=": "A path is written ~, a residual covariance ~~, a definition :=",
-    "=~": "Latent factors are not written here: the measures say how scores were measured",
-    "<-": "A path is written ~",
-    "<~": "A path is written ~",
-    "-": "A path is left out by 0*x",
-    "||": "Write a single |: effects of one group are correlated",
-    "^": "Write a product with :, e.g. empathy:empathy",
-    "...": "Write every term out",
-}
-_STARTS = re.compile(r"^\s*[^\W\d]\w*(\s*\+\s*[^\W\d]\w*)*\s*(~|:=)")
-_JOINS_BEFORE = re.compile(r"^\s*([-+*/:|),~<>=]|(and|or)\b)")
-_JOINS_AFTER = re.compile(r"([-+*/:|(,~<>=]|\b(and|or|not))\s*$")
-_OPERATOR = re.compile(r"~|:=")
-_WORD = re.compile(r"\w+|[^\w\s()]+|[()]")
 
 
 @dataclass(frozen=True)
@@ -101,6 +29,7 @@ class Placed[T]:
 
     @property
     def where(self) -> str:
+        """The place, as messages name it."""
         return place(self.line, self.column)
 
 
@@ -134,12 +63,11 @@ def read_statements(text: str, faults: FaultList, first_line: int = 1) -> Statem
         Line of the model file at which the text starts.
     """
     statements = Statements()
-    for line, source in _split(text):
+    for line, source in split_statements(text):
         reader = _Reader(source, first_line + line, faults, statements)
-        try:
-            tree = _parser().parse(source)
-        except UnexpectedInput as error:
-            reader.misread(error)
+        tree = parse_statement(source)
+        if isinstance(tree, Misfit):
+            reader.fault(*tree)
         else:
             reader.read(tree)
     statements.complete = not faults.faults
@@ -154,37 +82,6 @@ def read_name(text: str) -> tuple[str, Term] | None:
         return None
     path = found.paths[0].item
     return None if path.label or path.fixed is not None else (path.outcome, path.term)
-
-
-@cache
-def _parser() -> Lark:
-    return Lark(
-        GRAMMAR, parser="lalr", lexer="contextual", propagate_positions=True, maybe_placeholders=False
-    )
-
-
-def _split(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each statement with the number, from 0, of its first line; comments are cut, columns kept."""
-    current: list[str] = []
-    start = 0
-    for number, raw in enumerate(text.split("\n")):
-        line = raw.partition("#")[0].rstrip()
-        so_far = "\n".join(current)
-        if current and line and not _goes_on(so_far, line):
-            yield start, so_far.rstrip()
-            current = []
-        if current or line.strip():
-            start = start if current else number
-            current.append(line)
-    if current:
-        yield start, "\n".join(current).rstrip()
-
-
-def _goes_on(so_far: str, line: str) -> bool:
-    if _STARTS.match(line) and _OPERATOR.search(so_far):
-        return False
-    waiting = so_far.count("(") > so_far.count(")") or _JOINS_AFTER.search(so_far)
-    return bool(waiting or _JOINS_BEFORE.match(line))
 
 
 @dataclass
@@ -205,26 +102,6 @@ class _Reader:
             case "definition":
                 self._definition(tree)
 
-    def misread(self, error: UnexpectedInput) -> None:
-        expected: set[str] = set()
-        offset = error.pos_in_stream or 0
-        if isinstance(error, UnexpectedToken):
-            expected = set(error.accepts or error.expected)
-            ended = error.token.type == "$END"
-        else:
-            ended = isinstance(error, UnexpectedEOF)
-            expected = set(error.allowed or ()) if isinstance(error, UnexpectedCharacters) else expected
-        last = _WORD.findall(self.source)[-1]
-        if ended:
-            offset = self.source.rindex(last)
-        match = _WORD.match(self.source, offset)
-        word = match.group() if match else self.source[offset : offset + 1]
-        what = f"the statement ends after {last!r}" if ended else f"unexpected {word!r}"
-        wanted = sorted(_SYMBOLS[name] for name in expected if name in _SYMBOLS)
-        hint = "" if ended else next((_INSTEAD[key] for key in _INSTEAD if word.startswith(key)), "")
-        known = f"Here can stand {_listed(wanted)}" if wanted else ""
-        self._fault(offset, what, sentence(f"{hint}." if hint else "", known))
-
     def _regression(self, tree: Tree[Token]) -> None:
         names, _, *items = tree.children
         items = [item for item in items if isinstance(item, Tree)]
@@ -241,7 +118,7 @@ class _Reader:
             if item.data == "constant":
                 number = _tokens(item)[0]
                 remedy = "Leave it out: every outcome has a mean, and (1 | dyad) lets it vary"
-                self._fault(number.start_pos, f"unexpected constant {number.value!r}", remedy)
+                self.fault(number.start_pos, f"unexpected constant {number.value!r}", remedy)
 
     def _path(self, outcome: Token, tree: Tree[Token], again: bool) -> None:
         term_tree = tree.children[-1]
@@ -272,9 +149,9 @@ class _Reader:
                 intercept = part.value == "1"
             elif part.type == "NUMBER" and not again:
                 remedy = "1 stands for the mean, 0 for a mean that does not vary"
-                self._fault(part.start_pos, f"unexpected number {part.value!r} in a group", remedy)
+                self.fault(part.start_pos, f"unexpected number {part.value!r} in a group", remedy)
         if not intercept and not slopes and not again:
-            self._fault(_start(tree), "nothing varies in this group", "Write (1 | dyad), or leave it out")
+            self.fault(_start(tree), "nothing varies in this group", "Write (1 | dyad), or leave it out")
         line, column = self._at(_start(tree))
         for level in levels:
             varying = Varying(outcome.value, level, intercept, tuple(slopes), line=line)
@@ -293,7 +170,7 @@ class _Reader:
             odd = next((token for token in names if token.value not in LEVELS), names[0])
             what = "unknown group" if odd.value not in LEVELS else "unknown nesting from"
             groups = "The groups are dyad, session and dyad/session"
-            self._fault(
+            self.fault(
                 odd.start_pos, f"{what} {odd.value!r}", sentence(did_you_mean(odd.value, LEVELS), groups)
             )
         return ()
@@ -311,7 +188,7 @@ class _Reader:
         start = expression.start_pos or 0
         parsed, misfits = read_expression(expression.value)
         for misfit in misfits:
-            self._fault(start + misfit.offset, misfit.what, misfit.remedy)
+            self.fault(start + misfit.offset, misfit.what, misfit.remedy)
         if parsed is not None and not misfits:
             line, column = self._at(name.start_pos)
             definition = Definition(name.value, " ".join(expression.value.split()), line=line)
@@ -338,23 +215,23 @@ class _Reader:
         if function.value == "lag":
             assert argument is not None
             what = f"lag of {argument.value!r}: not a whole number of exchanges from 1"
-            self._fault(argument.start_pos, what, f"Write lag({name}) or lag({name}, 2)")
+            self.fault(argument.start_pos, what, f"Write lag({name}) or lag({name}, 2)")
         elif function.value == "mean":
             assert argument is not None
             remedy = sentence(
                 did_you_mean(argument.value, LEVELS), f"Write mean({name}) or mean({name}, dyad)"
             )
-            self._fault(argument.start_pos, f"unknown level {argument.value!r} of a mean", remedy)
+            self.fault(argument.start_pos, f"unknown level {argument.value!r} of a mean", remedy)
         else:
             remedy = sentence(did_you_mean(function.value, ("lag", "mean")), "The functions are lag and mean")
-            self._fault(function.start_pos, f"unknown function {function.value!r}", remedy)
+            self.fault(function.start_pos, f"unknown function {function.value!r}", remedy)
         return None
 
     def _at(self, offset: int | None) -> tuple[int, int]:
         before = self.source[: offset or 0]
         return self.line + before.count("\n"), len(before) - (before.rfind("\n") + 1) + 1
 
-    def _fault(self, offset: int | None, what: str, remedy: str) -> None:
+    def fault(self, offset: int | None, what: str, remedy: str) -> None:
         self.faults.add(what, remedy, place(*self._at(offset)))
 
 
@@ -369,7 +246,3 @@ def _names(tree: Tree[Token] | Token) -> list[Token]:
 
 def _start(tree: Tree[Token]) -> int:
     return tree.meta.start_pos
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

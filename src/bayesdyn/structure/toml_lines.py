@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from typing import Any
 
 _KEY = re.compile(r"""^\s*((?:"[^"]*"|'[^']*'|[\w-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[\w-]+))*)\s*=(.*)$""")
 _HEADER = re.compile(r"^\s*(\[\[?.*?\]\]?)\s*(#.*)?$")
@@ -25,12 +26,13 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
             closing = opened if opened and opened not in value[3:] else ""
         elif (header := _HEADER.match(line)) and (found := _table(header.group(1))):
             table = found
-            lines.setdefault(table, number)
+            for depth in range(1, len(table) + 1):
+                lines.setdefault(table[:depth], number)
     return lines
 
 
 def string_start(text: str, line: int) -> tuple[int, int]:
-    """Return the line and the column, from 1, of the first character of the string that a key's line opens."""
+    """Return line and column, from 1, of the first character of the string that a key's line opens."""
     source = text.split("\n")[line - 1]
     match = _KEY.match(source)
     assert match is not None
@@ -42,24 +44,22 @@ def string_start(text: str, line: int) -> tuple[int, int]:
 
 
 def _path(assignment: str) -> tuple[str, ...]:
-    value: object = tomllib.loads(assignment)
-    path: list[str] = []
-    while isinstance(value, dict) and value:
-        key, value = next(iter(value.items()))
-        path.append(key)
-    return tuple(path)
+    return _keys_down(tomllib.loads(assignment))
 
 
 def _table(header: str) -> tuple[str, ...]:
     try:
-        value: object = tomllib.loads(header)
+        return _keys_down(tomllib.loads(header))
     except tomllib.TOMLDecodeError:
         return ()  # a line of an array over several lines
+
+
+def _keys_down(value: Any) -> tuple[str, ...]:
     path: list[str] = []
-    while isinstance(value, dict | list) and value:
+    while value and isinstance(value, dict | list):
         if isinstance(value, list):
             value = value[0]
-            continue
-        key, value = next(iter(value.items()))
-        path.append(key)
+        else:
+            path.append(next(iter(value)))
+            value = value[path[-1]]
     return tuple(path)
