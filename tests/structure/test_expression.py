@@ -91,6 +91,10 @@ def test_is_truth(text, truths, expected):
         ("abs(*a)", "is not allowed"),
         ("a > 0 and b + 1", "column 11: 'b + 1' is a number, neither true nor false"),
         ("not 1", "'1' is a number"),
+        ("1e999", "unexpected infinite number"),
+        ("9" * 400, "unexpected infinite number"),
+        ("-" * 300 + "a", "nests too deep. Define parts of it first"),
+        ("-" * 9000 + "a", "nests too deep"),
     ],
 )
 def test_what_is_refused_and_why(text, message):

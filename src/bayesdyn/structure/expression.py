@@ -4,6 +4,7 @@ Python's own parser reads them and a list of allowed nodes decides what they may
 """
 
 import ast
+import sys
 from collections.abc import Callable, Collection, Mapping
 from keyword import iskeyword
 from typing import Any, NamedTuple
@@ -48,6 +49,10 @@ class Misfit(NamedTuple):
     remedy: str
 
 
+_DEEPEST = 200
+_TOO_DEEP = Misfit(0, "the expression nests too deep", "Define parts of it first")
+
+
 def parse_expression(text: str) -> ast.Expression:
     """Parse and check an expression.
 
@@ -83,6 +88,10 @@ def read_expression(text: str) -> tuple[ast.Expression | None, list[Misfit]]:
         offset = error.offset - 1 + shift if error.offset else len(flat.rstrip()) - 1
         word = next(iter(flat[offset:].split()), "")
         return None, [Misfit(offset, f"the expression breaks off at {word!r}: {error.msg}", _ALLOWED)]
+    except (RecursionError, MemoryError):
+        return None, [_TOO_DEEP]
+    if _depth(tree) > _DEEPEST:
+        return None, [_TOO_DEEP]
     misfits = [
         Misfit(_offset(at, flat, shift), what, remedy)
         for node in ast.walk(tree.body)
@@ -218,6 +227,8 @@ def _faults_of(node: ast.AST) -> list[tuple[ast.AST, str, str]]:
     match node:
         case ast.Constant(value=bool()) | ast.Constant(value=str() | bytes() | complex() | None):
             return [(node, f"unexpected {ast.unparse(node)}", "A constant is a number")]
+        case ast.Constant(value=float() | int() as number) if number > sys.float_info.max:
+            return [(node, "unexpected infinite number", "A constant is a finite number")]
         case ast.Constant(value=float() | int()) | ast.Name():
             return []
         case ast.UnaryOp(op=ast.Not(), operand=operand):
@@ -266,6 +277,15 @@ def _is_logical(node: ast.AST) -> bool:
     return isinstance(node, ast.Compare | ast.BoolOp) or (
         isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
     )
+
+
+def _depth(tree: ast.AST) -> int:
+    # Level by level and not by recursion: it guards the recursion of evaluate.
+    depth, level = 0, [tree]
+    while level:
+        depth += 1
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return depth
 
 
 def _offset(node: ast.AST, flat: str, shift: int) -> int:
