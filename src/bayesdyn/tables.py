@@ -20,31 +20,50 @@ RATING_COLUMNS = [
 ]  # fmt: skip
 RATER_KINDS = ("llm", "human")
 
-_KEY_SCHEMA = {
-    "dyad": pa.Column(str, pa.Check.str_length(min_value=1), coerce=True),
-    "session": pa.Column(str, pa.Check.str_length(min_value=1), coerce=True),
-    "t": pa.Column("int64", pa.Check.ge(0), coerce=True),
-}
+_WHOLE = pa.Check(lambda column: (column >= 0) & (column % 1 == 0), name="whole")
+_FINITE = pa.Check(lambda column: np.isfinite(column), name="finite")
+_NAME = pa.Column(str, pa.Check.str_length(min_value=1), coerce=True)
+# Whole numbers are checked as float64 and cast afterwards: coercing 1.5 to int64 would quietly give 1.
+_COUNT = pa.Column("float64", _WHOLE, coerce=True)
+_NUMBER = pa.Column("float64", _FINITE, nullable=True, coerce=True)
+_TEXT = pa.Column(str, coerce=True)
+_COUNTS = ("t", "replicate")
+
 _EXCHANGES = pa.DataFrameSchema(
-    {
-        **_KEY_SCHEMA,
-        "therapist_text": pa.Column(str, coerce=True),
-        "client_text": pa.Column(str, coerce=True),
-    },
-    strict=False,
+    {"dyad": _NAME, "session": _NAME, "t": _COUNT, "therapist_text": _TEXT, "client_text": _TEXT}
 )
 _RATINGS = pa.DataFrameSchema(
     {
-        **_KEY_SCHEMA,
-        "construct": pa.Column(str, pa.Check.str_length(min_value=1), coerce=True),
-        "rater": pa.Column(str, pa.Check.str_length(min_value=1), coerce=True),
-        "replicate": pa.Column("int64", pa.Check.ge(0), coerce=True),
-        "value": pa.Column("float64", nullable=True, coerce=True),
+        "dyad": _NAME,
+        "session": _NAME,
+        "t": _COUNT,
+        "construct": _NAME,
+        "rater": _NAME,
+        "replicate": _COUNT,
+        "value": _NUMBER,
         "off_scale": pa.Column("float64", pa.Check.in_range(0, 1), nullable=True, coerce=True),
+        "scale_min": _NUMBER,
+        "scale_max": _NUMBER,
         "rater_kind": pa.Column(str, pa.Check.isin(RATER_KINDS), coerce=True),
-    },
-    strict=False,
+    }
 )
+_FAULTS: dict[str, tuple[str, str]] = {
+    "dyad": ("dyad is empty", "Give every row its ids"),
+    "session": ("session is empty", "Give every row its ids"),
+    "t": ("t is no whole number from 0", "Number the exchanges of a session 0, 1, ..."),
+    "therapist_text": ("therapist_text is missing", "Give every exchange both texts"),
+    "client_text": ("client_text is missing", "Give every exchange both texts"),
+    "construct": ("construct is empty", "Name the construct that was rated"),
+    "rater": ("rater is empty", "Name who gave the rating"),
+    "replicate": ("replicate is no whole number from 0", "Number a rater's repeated ratings 0, 1, ..."),
+    "value": ("value is no finite number", "Leave it empty where unrated, and give the reason"),
+    "off_scale": ("off_scale is no probability", "Give the mass off the scale, between 0 and 1"),
+    "scale_min": ("scale_min is no finite number", "Give the scale's lowest point"),
+    "scale_max": ("scale_max is no finite number", "Give the scale's highest point"),
+    "rater_kind": ("rater_kind is neither llm nor human", "Give one of the two"),
+}
+_SHOWN = ("t", "replicate", "off_scale", "scale_min", "scale_max", "rater_kind")
+"""Columns whose faulty value an error shows: none of them can hold a piece of a transcript's text."""
 
 
 def check_exchanges(frame: pd.DataFrame) -> pd.DataFrame:
@@ -93,8 +112,6 @@ def check_ratings(frame: pd.DataFrame) -> pd.DataFrame:
             filled[name] = (
                 pd.Series([value] * len(filled), index=filled.index, dtype=object) if value is None else value
             )
-    for name in ("scale_min", "scale_max"):
-        filled[name] = pd.to_numeric(filled[name]).astype("float64")
     for name in ("method", "reason", "prompt_hash"):
         filled[name] = filled[name].fillna("").astype(str)
     required = [*KEY, "construct", "rater", "value"]
@@ -104,16 +121,14 @@ def check_ratings(frame: pd.DataFrame) -> pd.DataFrame:
         (checked["value"] < checked["scale_min"] - 1e-9) | (checked["value"] > checked["scale_max"] + 1e-9)
     )
     for row in checked[off].itertuples():
-        faults.add(
-            f"value {row.value:g} is off its scale {row.scale_min:g} to {row.scale_max:g}", where=_place(row)
-        )
+        faults.add(f"value {row.value:g} is off its scale {row.scale_min:g} to {row.scale_max:g}",
+                   "Mend the value or the scale", where=_place(row))  # fmt: skip
     for row in checked[checked["probabilities"].notna()].itertuples():
         p = np.asarray(row.probabilities, dtype=float)
         points = row.scale_max - row.scale_min + 1
-        if p.ndim != 1 or len(p) != points or p.min() < 0 or abs(p.sum() - 1) > 1e-6:
-            faults.add(
-                f"probabilities are no distribution over the {points:g} scale points", where=_place(row)
-            )
+        if p.ndim != 1 or len(p) != points or not (p.min() >= 0 and abs(p.sum() - 1) <= 1e-6):
+            faults.add(f"probabilities are no distribution over the {points:g} scale points",
+                       "Give one per scale point, sum 1", where=_place(row))  # fmt: skip
     faults.raise_if_any("These ratings cannot be used")
     unrated = checked["value"].isna() & (checked["reason"] == "")
     checked.loc[unrated, "reason"] = "missing"
@@ -124,6 +139,11 @@ def _checked(
     frame: pd.DataFrame, schema: pa.DataFrameSchema, required: list[str], unique: list[str], noun: str
 ) -> pd.DataFrame:
     faults = FaultList()
+    repeated = sorted(
+        {str(name) for name in frame.columns[frame.columns.duplicated()]} & {*required, *unique}
+    )
+    if repeated:
+        faults.add(f"column {', '.join(repeated)} stands more than once", "Name each column once")
     missing = [name for name in required if name not in frame.columns]
     if missing:
         found = ", ".join(map(str, frame.columns))
@@ -133,18 +153,16 @@ def _checked(
         faults.add("the table has no rows", "Check that the file or filter is the one you meant")
     faults.raise_if_any(f"These {noun} cannot be used")
     for name in ("dyad", "session"):
-        for row in np.flatnonzero(frame[name].isna().to_numpy())[:20]:
+        for row in frame.index[frame[name].isna()]:
             faults.add(f"{name} is missing", "Give every row its ids", where=f"row {row}")
     faults.raise_if_any(f"These {noun} cannot be used")
     try:
         checked = schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as error:
-        for case in error.failure_cases.itertuples():
-            place = f"row {case.index}" if case.index is not None and case.index == case.index else ""
-            value = "" if "text" in str(case.column) else f" (found {case.failure_case!r})"
-            faults.add(f"column {case.column} fails {case.check}{value}", where=place)
+        _add_cases(error.failure_cases, faults)
         faults.raise_if_any(f"These {noun} cannot be used")
         raise
+    checked = checked.astype({name: "int64" for name in _COUNTS if name in schema.columns})
     twice = checked.duplicated(unique, keep=False)
     if twice.any():
         for key, group in checked[twice].groupby(unique, sort=True):
@@ -156,9 +174,27 @@ def _checked(
     return checked.sort_values(unique, kind="stable").reset_index(drop=True)
 
 
+def _add_cases(cases: pd.DataFrame, faults: FaultList) -> None:
+    """Note one fault per faulty cell; pandera reports a cell once for each check that it fails."""
+    seen = set()
+    placed = cases["index"].notna()
+    for case in cases[placed if placed.any() else ~placed].itertuples():
+        column = str(case.column)
+        if (column, case.index) in seen:
+            continue
+        seen.add((column, case.index))
+        what, remedy = _FAULTS.get(column, (f"{column} fails {case.check}", ""))
+        found = f" (found {case.failure_case!r})"
+        shown = found if column in _SHOWN and len(found) <= _LONGEST_SHOWN else ""
+        faults.add(what + shown, remedy, where="" if pd.isna(case.index) else f"row {case.index}")
+
+
 def _named(names: list[str], key: Any) -> str:
     return ", ".join(f"{name} {value}" for name, value in zip(names, key, strict=True))
 
 
 def _place(row: Any) -> str:
     return f"dyad {row.dyad}, session {row.session}, t {row.t}, {row.construct}, rater {row.rater}"
+
+
+_LONGEST_SHOWN = 40
