@@ -1,8 +1,8 @@
 """Files between stages: written whole or not at all, stamped with kind, version and input hashes.
 
 Tables are Parquet, arrays and fits are NetCDF. Every artefact carries a stamp, a JSON object with
-``kind``, ``format``, ``bayesdyn``, ``packages`` and ``inputs`` (name to sha256), so that a later stage
-can refuse what it cannot read, and a report can say where each figure came from.
+``kind``, ``format``, ``packages`` (bayesdyn's version among them) and ``inputs`` (name to sha256), so that
+a later stage can refuse what it cannot read, and a report can say where each figure came from.
 """
 
 import hashlib
@@ -10,11 +10,11 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayesdyn.errors import ArtefactError, Fault, InputError
 
@@ -46,19 +46,23 @@ def sha256_json(value: object) -> str:
 
 def sha256_frame(frame: "pd.DataFrame") -> str:
     """Return the sha256 of a table: its columns, then its values row by row (the index is not part)."""
+    import numpy as np
     import pandas as pd
 
     digest = hashlib.sha256("\x1f".join(map(str, frame.columns)).encode())
     flat = frame.copy(deep=False)
-    for name in flat.columns:
+    for name in flat.columns[[pd.api.types.is_object_dtype(dtype) for dtype in flat.dtypes]]:
         if flat[name].map(lambda value: hasattr(value, "__len__") and not isinstance(value, str)).any():
-            flat[name] = flat[name].map(lambda value: repr(list(value)) if hasattr(value, "__len__") else "")
+            # As plain Python numbers: Parquet gives arrays back where lists went in.
+            flat[name] = flat[name].map(
+                lambda value: repr(np.asarray(value).tolist()) if hasattr(value, "__len__") else ""
+            )
     digest.update(pd.util.hash_pandas_object(flat, index=False).to_numpy().tobytes())
     return digest.hexdigest()
 
 
 def sha256_dataset(dataset: "xr.Dataset") -> str:
-    """Return the sha256 of a dataset: names, dims, dtypes and values of all variables, in name order."""
+    """Return the sha256 of a dataset: names, dims, shapes and values of all variables, in name order."""
     import numpy as np
 
     digest = hashlib.sha256()
@@ -91,7 +95,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the folder cannot be written.
+        If the folder cannot be written, or a folder has the file's name.
     """
     target = Path(path)
     try:
@@ -106,7 +110,12 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     try:
         yield part
         part.chmod(0o666 & ~_umask())
-        os.replace(part, target)
+        try:
+            os.replace(part, target)
+        except OSError as error:
+            raise InputError(
+                f"Cannot write {target}", [Fault(_reason(error), "Choose another name or folder")]
+            ) from None
     finally:
         part.unlink(missing_ok=True)
 
@@ -146,8 +155,7 @@ def read_table(path: str | Path, kind: str) -> "pd.DataFrame":
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(path, kind, error) from None
-    raw = (table.schema.metadata or {}).get(b"bayesdyn")
-    check_stamp(json.loads(raw) if raw else None, path, kind)
+    check_stamp(_stamp_of(table.schema.metadata or {}, b"bayesdyn"), path, kind)
     return table.to_pandas()
 
 
@@ -170,7 +178,7 @@ def read_dataset(path: str | Path, kind: str) -> "xr.Dataset":
         dataset = xr.load_dataset(path, engine="h5netcdf")
     except (OSError, ValueError, KeyError) as error:
         raise _damaged(path, kind, error) from None
-    check_stamp(_stamp_of(dataset.attrs), path, kind)
+    check_stamp(_stamp_of(dataset.attrs, "bayesdyn_stamp"), path, kind)
     return dataset
 
 
@@ -183,7 +191,7 @@ def read_tree(path: str | Path, kind: str) -> "xr.DataTree":
         tree = xr.load_datatree(path, engine="h5netcdf")
     except (OSError, ValueError, KeyError) as error:
         raise _damaged(path, kind, error) from None
-    check_stamp(_stamp_of(tree.attrs), path, kind)
+    check_stamp(_stamp_of(tree.attrs, "bayesdyn_stamp"), path, kind)
     return tree
 
 
@@ -212,9 +220,16 @@ def check_stamp(found: Mapping[str, object] | None, path: str | Path, kind: str)
     raise ArtefactError(f"Cannot use {path}", [fault])
 
 
-def _stamp_of(attrs: Mapping[Hashable, object]) -> dict[str, object] | None:
-    raw = attrs.get("bayesdyn_stamp")
-    return json.loads(raw) if isinstance(raw, str) else None
+def _stamp_of(metadata: Mapping[Any, Any], key: str | bytes) -> dict[str, object] | None:
+    """Return the stamp, or None where there is none that can be read."""
+    raw = metadata.get(key)
+    if not isinstance(raw, str | bytes):
+        return None
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _must_exist(path: str | Path, kind: str) -> None:
