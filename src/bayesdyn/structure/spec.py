@@ -204,9 +204,22 @@ class ModelSpec:
         return _unique(path.label for path in self.paths if path.label)
 
     def party(self, construct: str) -> str:
-        """Return who shows a construct, as declared; ``client`` for an undeclared outcome, else ``therapist``."""
+        """Return who shows a construct: as declared, else client for an outcome, else therapist."""
         declared = dict(self.parties)
         return declared.get(construct, "client" if construct in self.outcomes else "therapist")
+
+    def predictors(self, constructs: Iterable[str]) -> tuple[str, ...]:
+        """Return the therapist's and dyad's constructs that no written path moves at the same exchange.
+
+        Their residuals are jointly normal (design: xi, eta); one that others move at once is a mediator.
+        """
+        moved = {
+            path.outcome
+            for path in self.paths
+            if path.fixed != 0
+            and any(factor.kind == "now" and factor.name in constructs for factor in path.term.factors)
+        }
+        return tuple(name for name in constructs if self.party(name) != "client" and name not in moved)
 
 
 def with_default_laws(spec: ModelSpec, constructs: Iterable[str]) -> ModelSpec:
@@ -238,9 +251,7 @@ def with_default_laws(spec: ModelSpec, constructs: Iterable[str]) -> ModelSpec:
             term = Term((Factor(source, "lag", 1),))
             if (name, term.key) not in written:
                 paths.append(Path(name, term, origin="default"))
-        for group in ("dyad", "session"):
-            if (name, group) not in grouped:
-                varying.append(Varying(name, group))
+        varying += [Varying(name, group) for group in ("dyad", "session") if (name, group) not in grouped]
     return replace(spec, paths=tuple(paths), varying=tuple(varying))
 
 

@@ -1,0 +1,122 @@
+"""Draw from the reference engine: compile once, draw for any data of the same shape.
+
+nutpie runs the sampler. Its numba backend compiles for about a minute and then draws fast; its JAX backend
+starts at once and draws more slowly (docs/measured.md), so the choice depends on how many fits will follow.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from pytensor.graph.traversal import ancestors
+
+from bayesdyn.engines.pymc_model import build, coordinates, refit_data
+from bayesdyn.structure.problem import Problem
+
+if TYPE_CHECKING:
+    from nutpie.compile_pymc import CompiledPyMCModel
+
+BACKENDS = ("numba", "jax")
+STATS = ("diverging", "depth", "maxdepth_reached", "energy", "n_steps", "step_size", "tree_depth")
+_RAW = ("path_free", "latent_raw", "kappa_raw", "dyad_raw", "session_raw")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled model, the problem it was compiled for, and the data that its graph uses."""
+
+    model: "CompiledPyMCModel"
+    problem: Problem
+    backend: str
+    data_names: tuple[str, ...]
+
+
+def compile_problem(problem: Problem, backend: str = "numba") -> Compiled:
+    """Compile the PyMC model of a problem with nutpie.
+
+    Parameters
+    ----------
+    problem
+        See :func:`bayesdyn.structure.problem.prepare`.
+    backend
+        ``numba`` or ``jax``.
+    """
+    import warnings
+
+    import nutpie
+
+    with warnings.catch_warnings():
+        # Numba tells of its own fallbacks while it compiles; none of them changes a result.
+        warnings.simplefilter("ignore")
+        model = build(problem)
+        compiled = nutpie.compile_pymc_model(
+            model,
+            backend=backend,  # type: ignore[arg-type]
+            gradient_backend="jax" if backend == "jax" else "pytensor",
+            freeze_model=False,
+        )
+    used = set(ancestors([model.logp(), *model.deterministics]))
+    names = tuple(str(variable.name) for variable in model.data_vars if variable in used)
+    return Compiled(compiled, problem, backend, names)  # type: ignore[arg-type]
+
+
+def draw(
+    compiled: Compiled,
+    problem: Problem,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    random_seed: int,
+    target_accept: float = 0.9,
+    progress: bool = False,
+    cores: int | None = None,
+) -> xr.DataTree:
+    """Draw from the posterior of a problem of the same shape as the compiled one.
+
+    Returns
+    -------
+    xr.DataTree
+        Groups ``posterior`` and ``sample_stats``, dims (chain, draw, ...), on the standardised scale.
+    """
+    import nutpie
+
+    if not same_shape(compiled.problem, problem):
+        raise ValueError("the problem differs in shape from the compiled one: compile it anew")
+    data = refit_data(problem)
+    model = compiled.model.with_data(**{name: data[name] for name in compiled.data_names})
+    trace: Any = nutpie.sample(
+        model,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=cores,
+        seed=random_seed,
+        save_warmup=False,
+        progress_bar=progress,
+        target_accept=target_accept,
+    )
+    posterior = trace["posterior"].to_dataset()
+    keep = [
+        name for name in map(str, posterior.data_vars) if name not in _RAW and not name.endswith("_factor")
+    ]
+    keep = [name for name in keep if "factor_" not in name and not name.endswith("factor_sd")]
+    stats = trace["sample_stats"].to_dataset()
+    stats = stats[[name for name in map(str, stats.data_vars) if name in STATS]]
+    posterior = posterior[keep].assign_coords(
+        {name: list(values) for name, values in coordinates(problem).items() if name in posterior.dims}  # type: ignore[call-overload]
+    )
+    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats})
+
+
+def same_shape(one: Problem, other: Problem) -> bool:
+    """Return whether one compiled model serves both problems: same spec, rows and pattern of ratings."""
+    return (
+        one.spec == other.spec
+        and one.measurement == other.measurement
+        and one.constructs == other.constructs
+        and np.array_equal(one.session_of, other.session_of)
+        and np.array_equal(one.rated, other.rated)
+        and np.array_equal(one.error_corr, other.error_corr)
+    )

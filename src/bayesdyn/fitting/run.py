@@ -1,0 +1,267 @@
+"""Run an engine on measures and a spec, and return the fit as a plain ArviZ DataTree."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from bayesdyn.artefacts import sha256_dataset, sha256_text, versions
+from bayesdyn.errors import EngineError, FaultList
+from bayesdyn.structure.expression import evaluate
+from bayesdyn.structure.model_text import to_text
+from bayesdyn.structure.problem import Problem, prepare
+from bayesdyn.structure.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from bayesdyn.engines.pymc_engine import Compiled
+
+ENGINES = ("auto", "pymc")
+
+
+def fit(
+    measures: xr.Dataset,
+    spec: ModelSpec,
+    *,
+    measurement: str = "known",
+    engine: str = "auto",
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    random_seed: int,
+    kappa: bool = True,
+    backend: str = "jax",
+    target_accept: float = 0.8,
+    latent_draws: int = 0,
+    progress: bool = False,
+) -> xr.DataTree:
+    """Draw from the posterior of a structural model.
+
+    Parameters
+    ----------
+    measures
+        Scores with standard errors, dims (exchange, construct): from :func:`bayesdyn.measure`,
+        :func:`bayesdyn.as_measures` or :func:`bayesdyn.simulate`.
+    spec
+        From :func:`bayesdyn.load_model`.
+    measurement
+        ``known``: each exchange's own se, with the uncertainty of the error variance (kappa); ``none``:
+        scores as they are, the usual analysis; missing scores are latent in both (design section 6).
+    engine
+        ``pymc``, the reference engine; ``auto`` chooses.
+    draws, tune, chains
+        Kept draws and warm-up draws of each chain, number of chains.
+    random_seed
+        Seed of the sampler.
+    kappa
+        False takes the standard errors as known exactly.
+    backend
+        How nutpie compiles the model: ``jax`` or ``numba``.
+    target_accept
+        Acceptance rate that the step size is adapted to.
+    latent_draws
+        How many draws of the latent scores to keep in the group ``latent``; 0 keeps none.
+    progress
+        Show a progress bar on stderr.
+
+    Returns
+    -------
+    xr.DataTree
+        Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data`` and, when asked for,
+        ``latent``. In ``posterior``, all in standardised units: ``path`` (chain, draw, path_name) with
+        coordinates ``path_outcome``, ``path_term``, ``path_label``, ``path_origin``; ``defined`` (quantity); ``residual_cov``
+        (outcome, outcome2); ``predictor_cov`` (predictor, predictor2); ``dyad_cov``, ``session_cov``,
+        ``start_cov``; ``dyad_effects`` (dyad, dyad_effect); ``session_effects``; ``level_mean``;
+        ``kappa``. Attributes hold the spec, seed, versions, hashes of the inputs and notes, as JSON.
+
+    Raises
+    ------
+    InputError
+        Faults of the measures or the model: see :func:`bayesdyn.structure.problem.prepare`.
+    EngineError
+        An unknown engine, or a model that it cannot fit.
+    """
+    from bayesdyn.engines.pymc_engine import compile_problem
+
+    _check_settings(engine, backend, draws, tune, chains)
+    problem = prepare(measures, spec, measurement, kappa=kappa)
+    compiled = compile_problem(problem, backend)
+    settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws)
+    return run(compiled, problem, measures, settings, progress=progress)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run of the sampler needs beside the problem; see :func:`fit` for each."""
+
+    draws: int
+    tune: int
+    chains: int
+    random_seed: int
+    target_accept: float = 0.8
+    latent_draws: int = 0
+
+
+def run(
+    compiled: "Compiled",
+    problem: Problem,
+    measures: xr.Dataset,
+    settings: Settings,
+    *,
+    progress: bool = False,
+) -> xr.DataTree:
+    """Draw for a problem with an engine compiled for its shape, and assemble the fit."""
+    from bayesdyn.engines.pymc_engine import draw
+
+    tree = draw(
+        compiled,
+        problem,
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        random_seed=settings.random_seed,
+        target_accept=settings.target_accept,
+        progress=progress,
+    )
+    return assemble(tree, problem, measures, settings)
+
+
+def assemble(tree: xr.DataTree, problem: Problem, measures: xr.Dataset, settings: Settings) -> xr.DataTree:
+    """Turn an engine's draws into a fit with the names and dims of the public face."""
+    raw = tree["posterior"].to_dataset()
+    spec = problem.spec
+    posterior = raw[
+        [name for name in map(str, raw.data_vars) if name not in ("latent", "residual_cov", "start_cov")]
+    ]
+    posterior = posterior.drop_dims(["exchange"], errors="ignore")
+    posterior = posterior.assign(split_residual_cov(raw["residual_cov"], problem))
+    posterior["start_cov"] = raw["start_cov"]
+    posterior = posterior.assign_coords(path_coordinates(spec))
+    if spec.definitions:
+        posterior["defined"] = defined(posterior["path"], spec)
+    groups = {
+        "posterior": posterior,
+        "sample_stats": tree["sample_stats"].to_dataset(),
+        "observed_data": _on_exchanges({"score": np.where(problem.rated, problem.score, np.nan)}, problem),
+        "constant_data": _constant_data(problem),
+    }
+    if settings.latent_draws and "latent" in raw:
+        groups["latent"] = _latent_draws(raw["latent"], problem, settings.latent_draws)
+    fitted = xr.DataTree.from_dict(groups)
+    fitted.attrs = _attributes(problem, measures, settings)
+    return fitted
+
+
+def path_coordinates(spec: ModelSpec) -> dict[str, tuple[str, list[str]]]:
+    """Return the auxiliary coordinates of ``path``, along ``path_name``."""
+    return {
+        "path_outcome": ("path_name", [path.outcome for path in spec.paths]),
+        "path_term": ("path_name", [str(path.term) for path in spec.paths]),
+        "path_label": ("path_name", [path.label for path in spec.paths]),
+        "path_origin": ("path_name", [path.origin for path in spec.paths]),
+    }
+
+
+def label_values(path: xr.DataArray, spec: ModelSpec) -> dict[str, np.ndarray]:
+    """Return each label's draws, and each definition's in order, by name; shape (chain, draw)."""
+    first = {item.label: item.name for item in reversed(spec.paths) if item.label}
+    values = {label: path.sel(path_name=name).values for label, name in first.items()}
+    for definition in spec.definitions:
+        values[definition.name] = np.asarray(evaluate(definition.expression, values), dtype=float)
+    return values
+
+
+def defined(path: xr.DataArray, spec: ModelSpec) -> xr.DataArray:
+    """Return the defined quantities (chain, draw, quantity); a comparison is 1 where it holds, else 0."""
+    values = label_values(path, spec)
+    names = [definition.name for definition in spec.definitions]
+    return xr.DataArray(
+        np.stack([values[name] for name in names], axis=-1),
+        dims=("chain", "draw", "quantity"),
+        coords={"chain": path["chain"], "draw": path["draw"], "quantity": names},
+    )
+
+
+def split_residual_cov(cov: xr.DataArray, problem: Problem) -> dict[str, xr.DataArray]:
+    """Return ``residual_cov`` over the outcomes and ``predictor_cov`` over the noisy predictors."""
+    predictors = [name for name in problem.spec.predictors(problem.constructs) if name in problem.endogenous]
+    outcomes = [name for name in problem.endogenous if name not in predictors]
+    parts = {}
+    for name, dim, members in (
+        ("residual_cov", "outcome", outcomes),
+        ("predictor_cov", "predictor", predictors),
+    ):
+        if members:
+            part = cov.sel(endogenous=members, endogenous2=members)
+            parts[name] = part.rename({"endogenous": dim, "endogenous2": f"{dim}2"})
+    return parts
+
+
+def _on_exchanges(values: Mapping[str, np.ndarray], problem: Problem) -> xr.Dataset:
+    return xr.Dataset(
+        {name: (("exchange", "construct"), value) for name, value in values.items()},
+        coords=_exchange_coordinates(problem),
+    )
+
+
+def _exchange_coordinates(problem: Problem) -> dict[str, object]:
+    labels = [problem.sessions[s] for s in problem.session_of]
+    return {
+        "construct": list(problem.constructs),
+        "dyad": ("exchange", [problem.dyads[d] for d in problem.dyad_of]),
+        "session": ("exchange", labels),
+        "t": ("exchange", problem.t),
+    }
+
+
+def _constant_data(problem: Problem) -> xr.Dataset:
+    data = _on_exchanges({"se": np.where(problem.rated, problem.se, np.nan)}, problem)
+    data["shift"] = ("construct", problem.shift)
+    data["scale"] = ("construct", problem.scale)
+    data["kappa_sd"] = ("construct", problem.kappa_sd)
+    data["error_corr"] = (("construct", "construct2"), problem.error_corr)
+    for q, name in enumerate(problem.covariates):
+        data[name] = ("exchange", problem.covariate[:, q])
+    return data
+
+
+def _latent_draws(latent: xr.DataArray, problem: Problem, count: int) -> xr.Dataset:
+    stacked = latent.stack(sample=("chain", "draw")).transpose("sample", "exchange", "construct")
+    every = np.linspace(0, stacked.sizes["sample"] - 1, min(count, stacked.sizes["sample"])).astype(int)
+    return xr.Dataset(
+        {"latent": (("sample", "exchange", "construct"), stacked.values[every])},
+        coords=_exchange_coordinates(problem),
+    )
+
+
+def _attributes(problem: Problem, measures: xr.Dataset, settings: Settings) -> dict[str, str]:
+    text = to_text(problem.spec)
+    notes = [*json.loads(measures.attrs.get("notes", "[]")), *problem.notes]
+    return {
+        "model": problem.spec.name,
+        "spec": json.dumps(text),
+        "measurement": problem.measurement,
+        "engine": "pymc",
+        "sampler": "nutpie NUTS",
+        "random_seed": json.dumps(settings.random_seed),
+        "settings": json.dumps({"draws": settings.draws, "tune": settings.tune, "chains": settings.chains}),
+        "versions": json.dumps(versions()),
+        "inputs": json.dumps({"measures": sha256_dataset(measures), "model": sha256_text(text)}),
+        "notes": json.dumps(notes),
+        "identification": str(measures.attrs.get("identification", "")),
+        "interval": json.dumps({"ci_kind": "eti", "ci_prob": 0.95}),
+    }
+
+
+def _check_settings(engine: str, backend: str, draws: int, tune: int, chains: int) -> None:
+    faults = FaultList()
+    if engine not in ENGINES:
+        faults.add(f"engine {engine!r} is unknown", f"Use one of {', '.join(ENGINES)}")
+    if backend not in ("jax", "numba"):
+        faults.add(f"backend {backend!r} is unknown", "Use jax or numba")
+    for name, value, least in (("draws", draws, 4), ("tune", tune, 1), ("chains", chains, 1)):
+        if value < least:
+            faults.add(f"{name} is {value}", f"Use at least {least}")
+    faults.raise_if_any("Cannot fit", EngineError)

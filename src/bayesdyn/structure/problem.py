@@ -1,0 +1,325 @@
+"""Measures and a spec as the arrays an engine needs: the shape that all engines share.
+
+Exchanges are completed to an unbroken t within each session (a gap is an exchange that nobody rated),
+constructs are standardised, and every term is a product of columns of one factor matrix, so that an
+engine holds no case analysis over the model language.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesdyn.errors import FaultList
+from bayesdyn.structure.model_file import check_names
+from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec, Varying, with_default_laws
+from bayesdyn.structure.terms import TermTable, tabulate
+
+MEASUREMENTS = ("none", "known")
+"""Settings of measurement: ``none`` takes scores as they are; ``known`` uses each exchange's own se."""
+
+_LEAST_RELIABILITY = 0.1  # a moment estimate below this would blow up the scale; said in the notes
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything an engine needs; N exchanges, C constructs, V of them with a law, S sessions, D dyads.
+
+    Attributes
+    ----------
+    spec
+        With the default laws of noisy predictors written out.
+    measurement
+        One of :data:`MEASUREMENTS`.
+    constructs, endogenous, covariates
+        Names, in the order of the arrays' columns; ``endogenous`` are those with a law, predictors first.
+    dyads, sessions
+        Labels; a session's label is ``dyad:session``.
+    row
+        (N,) index into the measures' exchanges, -1 where a gap was filled.
+    session_of, dyad_of, dyad_of_session
+        (N,), (N,), (S,) indices.
+    t, previous
+        (N,) exchange number within the session, and index of the exchange before it, -1 at a start.
+    score, se, rated
+        (N, C) standardised scores (0 where unrated), standard errors (1 where unrated), mask.
+    covariate
+        (N, Q) values.
+    error_corr, kappa_sd
+        (C, C) error correlation R; (C,) prior SD of kappa.
+    shift, scale
+        (C,) raw = shift + scale * standardised.
+    terms
+        Every term as products of factor columns.
+    notes
+        Sentences that must reach the report.
+    """
+
+    spec: ModelSpec
+    measurement: str
+    constructs: tuple[str, ...]
+    endogenous: tuple[str, ...]
+    covariates: tuple[str, ...]
+    dyads: tuple[str, ...]
+    sessions: tuple[str, ...]
+    row: np.ndarray
+    session_of: np.ndarray
+    dyad_of: np.ndarray
+    dyad_of_session: np.ndarray
+    t: np.ndarray
+    previous: np.ndarray
+    score: np.ndarray
+    se: np.ndarray
+    rated: np.ndarray
+    covariate: np.ndarray
+    error_corr: np.ndarray
+    kappa_sd: np.ndarray
+    shift: np.ndarray
+    scale: np.ndarray
+    terms: TermTable
+    notes: tuple[str, ...] = ()
+
+    @property
+    def starts(self) -> np.ndarray:
+        """(S,) index of each session's first exchange."""
+        return np.flatnonzero(self.previous < 0)
+
+    @property
+    def later(self) -> np.ndarray:
+        """(N - S,) indices of exchanges with one before them, where the equations hold."""
+        return np.flatnonzero(self.previous >= 0)
+
+
+def prepare(
+    measures: xr.Dataset,
+    spec: ModelSpec,
+    measurement: str = "known",
+    *,
+    error_factor: float = 1.0,
+    kappa: bool = True,
+) -> Problem:
+    """Turn measures and a spec into a problem.
+
+    Parameters
+    ----------
+    measures
+        As :func:`bayesdyn.measure` or :func:`bayesdyn.as_measures` gives.
+    spec
+        As :func:`bayesdyn.load_model` gives.
+    measurement
+        One of :data:`MEASUREMENTS`.
+    error_factor
+        Multiplies every error variance (sensitivity); the standardisation does not change with it.
+    kappa
+        False fixes kappa at 0: the standard errors are taken as known exactly.
+
+    Raises
+    ------
+    InputError
+        Unknown names (with line and nearest), an all-missing or constant construct, missing or non-numeric
+        covariate values, standard errors that are not above 0, or an unknown setting.
+    """
+    faults = FaultList()
+    if measurement not in MEASUREMENTS:
+        faults.add(f"measurement {measurement!r} is unknown", f"Use one of {', '.join(MEASUREMENTS)}")
+    if error_factor <= 0:
+        faults.add(f"error_factor {error_factor} is not above 0", 'Use measurement="none" for no error')
+    faults.raise_if_any("This model cannot be fitted")
+    available = [str(name) for name in measures["construct"].values]
+    extra = [str(name) for name in measures.data_vars if measures[name].dims == ("exchange",)]
+    check_names(spec, available, extra)
+    constructs = tuple(name for name in spec.names if name in available)
+    covariates = tuple(name for name in spec.names if name not in available)
+
+    frame = _complete(measures)
+    row = frame["row"].to_numpy()
+    picked = measures.sel(construct=list(constructs))
+    raw, raw_se = _filled(picked["score"].values, row), _filled(picked["se"].values, row)
+    rated = np.isfinite(raw)
+    _check_scores(constructs, raw, raw_se, rated, measurement, faults)
+    covariate = np.column_stack(
+        [_covariate(name, measures, frame, row, faults) for name in covariates] or [np.empty((len(row), 0))]
+    )
+    faults.raise_if_any(f"Model {spec.name!r} cannot be fitted to these measures")
+
+    notes = [*_gap_notes(row), *_level_notes(frame)]
+    shift, scale = _standardisation(spec, picked, constructs, raw, raw_se, notes)
+    spec = _merge_levels(spec, frame, notes)
+    predictors = [constructs.index(name) for name in spec.predictors(constructs)]
+    noisy = measurement != "none" or not rated[:, predictors].all()
+    full = with_default_laws(spec, constructs) if noisy else spec
+    full = _merge_levels(full, frame, [])
+    has_law = {path.outcome for path in full.paths}
+    endogenous = tuple(
+        sorted(
+            (name for name in constructs if name in has_law), key=lambda name: full.party(name) == "client"
+        )
+    )
+    sessions = frame["session_label"].drop_duplicates().tolist()
+    dyads = frame["dyad"].drop_duplicates().tolist()
+    return Problem(
+        spec=full,
+        measurement=measurement,
+        constructs=constructs,
+        endogenous=endogenous,
+        covariates=covariates,
+        dyads=tuple(dyads),
+        sessions=tuple(sessions),
+        row=row,
+        session_of=pd.Index(sessions).get_indexer(frame["session_label"]),
+        dyad_of=pd.Index(dyads).get_indexer(frame["dyad"]),
+        dyad_of_session=pd.Index(dyads).get_indexer(frame.drop_duplicates("session_label")["dyad"]),
+        t=frame["t"].to_numpy(),
+        previous=np.where(frame["first"], -1, np.arange(len(frame)) - 1),
+        score=np.where(rated, (raw - shift) / scale, 0.0),
+        se=np.where(rated, np.sqrt(error_factor) * raw_se / scale, 1.0),
+        rated=rated,
+        covariate=covariate.astype(float),
+        error_corr=picked["error_corr"].sel(construct2=list(constructs)).values
+        if "error_corr" in measures
+        else np.eye(len(constructs)),
+        kappa_sd=picked["kappa_sd"].values.astype(float)
+        if kappa and "kappa_sd" in measures
+        else np.zeros(len(constructs)),
+        shift=shift,
+        scale=scale,
+        terms=tabulate(full, constructs, covariates, endogenous),
+        notes=tuple(notes),
+    )
+
+
+def _complete(measures: xr.Dataset) -> pd.DataFrame:
+    """Return one row per exchange with every gap in t filled, sorted; dyads and sessions in sorted order."""
+    given = pd.DataFrame(
+        {
+            "dyad": measures["dyad"].values.astype(str),
+            "session": measures["session"].values.astype(str),
+            "t": measures["t"].values.astype(int),
+            "row": np.arange(measures.sizes["exchange"]),
+        }
+    ).sort_values(["dyad", "session", "t"], kind="stable")
+    spans = given.groupby(["dyad", "session"])["t"].agg(["min", "max"])
+    grid = pd.DataFrame(
+        [
+            (dyad, session, t)
+            for (dyad, session), low, high in spans.itertuples()
+            for t in range(low, high + 1)
+        ],
+        columns=["dyad", "session", "t"],
+    )
+    frame = grid.merge(given, on=["dyad", "session", "t"], how="left")
+    frame["row"] = frame["row"].fillna(-1).astype(int)
+    frame["session_label"] = frame["dyad"] + ":" + frame["session"]
+    frame["first"] = ~frame.duplicated("session_label")
+    return frame
+
+
+def _filled(values: np.ndarray, row: np.ndarray) -> np.ndarray:
+    return np.where((row >= 0)[:, None], values[row], np.nan).astype(float)
+
+
+def _check_scores(
+    constructs: tuple[str, ...],
+    raw: np.ndarray,
+    raw_se: np.ndarray,
+    rated: np.ndarray,
+    measurement: str,
+    faults: FaultList,
+) -> None:
+    for c, name in enumerate(constructs):
+        present = raw[rated[:, c], c]
+        if not present.size:
+            faults.add(f"construct {name} has no score at all", "Rate it, or leave it out of the model")
+        elif np.ptp(present) == 0:
+            faults.add(
+                f"construct {name} is constant",
+                "Leave it out of the model: it cannot predict or be predicted",
+            )
+        bad = rated[:, c] & ~(raw_se[:, c] > 0)
+        if measurement != "none" and bad.any():
+            faults.add(
+                f"construct {name} has {bad.sum()} scores without a standard error above 0",
+                'Give every score its se, or fit with measurement="none"',
+            )
+
+
+def _covariate(
+    name: str, measures: xr.Dataset, frame: pd.DataFrame, row: np.ndarray, faults: FaultList
+) -> np.ndarray:
+    if name in BUILT_IN_COVARIATES and name not in measures:
+        place = frame.groupby("session_label")["t"]
+        span = (place.transform("max") - place.transform("min")).to_numpy()
+        return np.where(span > 0, (frame["t"] - place.transform("min")) / np.maximum(span, 1) - 0.5, 0.0)
+    values = measures[name].values
+    if values.dtype.kind not in "biuf":
+        faults.add(f"covariate {name} is not numeric", "Code it as numbers, one column per contrast")
+        return np.zeros(len(row))
+    # A gap has no covariate of its own: it takes the value before it, which for a fixed trait is exact.
+    filled = pd.Series(np.where(row >= 0, values.astype(float)[row], np.nan)).where(lambda s: s.notna())
+    gap = row < 0
+    if np.isnan(values.astype(float)).any():
+        faults.add(
+            f"covariate {name} misses {int(np.isnan(values.astype(float)).sum())} values", "Fill or drop them"
+        )
+    return filled.where(~gap, filled.groupby(frame["session_label"].to_numpy()).ffill()).to_numpy()
+
+
+def _standardisation(
+    spec: ModelSpec,
+    picked: xr.Dataset,
+    constructs: tuple[str, ...],
+    raw: np.ndarray,
+    raw_se: np.ndarray,
+    notes: list[str],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return shift and scale (C,): the spec's, else the measures', else moments of the latent scores."""
+    fixed: Mapping[str, tuple[float, float]] = {name: (shift, scale) for name, shift, scale in spec.scale}
+    if "shift" in picked and "scale" in picked:
+        given = zip(picked["shift"].values, picked["scale"].values, strict=True)
+        fixed = {**dict(zip(constructs, given, strict=True)), **fixed}
+    shift, scale = np.empty(len(constructs)), np.empty(len(constructs))
+    for c, name in enumerate(constructs):
+        if name in fixed:
+            shift[c], scale[c] = fixed[name]
+            continue
+        observed = np.nanvar(raw[:, c], ddof=1)
+        error = np.nanmean(raw_se[:, c] ** 2) if np.isfinite(raw_se[:, c]).any() else 0.0
+        latent = observed - error
+        if latent < _LEAST_RELIABILITY * observed:
+            latent = _LEAST_RELIABILITY * observed
+            notes.append(
+                f"{name}: its error variance is as large as the variance of its scores; it is standardised "
+                f"as if its reliability were {_LEAST_RELIABILITY:g}."
+            )
+        shift[c], scale[c] = np.nanmean(raw[:, c]), np.sqrt(latent)
+    return shift, scale
+
+
+def _merge_levels(spec: ModelSpec, frame: pd.DataFrame, notes: list[str]) -> ModelSpec:
+    """Drop session intercepts where every dyad has one session: the two levels are then one."""
+    if frame.groupby("dyad")["session"].nunique().max() > 1:
+        return spec
+    both = {item.outcome for item in spec.varying if item.group == "dyad" and item.intercept}
+    kept: list[Varying] = []
+    for item in spec.varying:
+        if item.group == "session" and item.outcome in both:
+            item = replace(item, intercept=False)
+        if item.intercept or item.slopes:
+            kept.append(item)
+    if len(kept) < len(spec.varying):
+        notes.append(
+            "Every dyad has one session: session and dyad levels are one, and are reported as dyad effects."
+        )
+    return replace(spec, varying=tuple(kept))
+
+
+def _gap_notes(row: np.ndarray) -> list[str]:
+    gaps = int((row < 0).sum())
+    return [f"{gaps} gaps in t were filled with exchanges that nobody rated."] if gaps else []
+
+
+def _level_notes(frame: pd.DataFrame) -> list[str]:
+    single = int((frame.groupby("session_label").size() == 1).sum())
+    return [f"{single} sessions have one exchange only: they inform the levels, no path."] if single else []

@@ -1,0 +1,208 @@
+"""Terms as products of columns of one factor matrix, so that engines multiply instead of interpreting.
+
+For an exchange with one before it, the factor matrix F has these blocks of columns:
+
+===========  =====  =====================================================================
+block        width  column
+===========  =====  =====================================================================
+one          1      1
+now          C      state now, centred as the model says
+lag          C      state at the exchange before, centred as the model says
+deviation    C      state at the exchange before, less its session's latent mean
+session      C      the session's latent mean
+dyad         C      the dyad's latent mean
+covariate    Q      covariates now
+covariate 1  Q      covariates at the exchange before
+===========  =====  =====================================================================
+"""
+
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+
+import numpy as np
+
+from bayesdyn.errors import EngineError, FaultList
+from bayesdyn.structure.spec import Factor, ModelSpec, Path, Term
+
+BLOCKS = ("one", "now", "lag", "deviation", "session", "dyad", "covariate", "covariate_lag")
+
+
+@dataclass(frozen=True)
+class TermTable:
+    """All terms of a spec, resolved; M distinct terms within sessions, at most W factors each.
+
+    Attributes
+    ----------
+    names
+        (M,) the distinct terms that vary within sessions, as written.
+    columns
+        (M, W) columns of the factor matrix whose product the term is.
+    path_term, path_outcome
+        For each path of the spec: index of its term, -1 for a path between sessions; index of its outcome
+        among the endogenous constructs.
+    between
+        Columns (into F, session and dyad blocks) of each path between sessions; empty for the others.
+    slope_term, slope_outcome, slope_effect, slope_group
+        For each varying slope: its term, its outcome, its place among its group's effects, its group.
+    """
+
+    names: tuple[str, ...]
+    columns: np.ndarray
+    path_term: np.ndarray
+    path_outcome: np.ndarray
+    between: tuple[tuple[int, ...], ...]
+    slope_term: np.ndarray
+    slope_outcome: np.ndarray
+    slope_effect: np.ndarray
+    slope_group: tuple[str, ...]
+
+
+def offsets(constructs: int, covariates: int) -> dict[str, int]:
+    """Return the first column of each block of the factor matrix, and its ``width``."""
+    sizes = dict(zip(BLOCKS, (1, *[constructs] * 5, covariates, covariates), strict=True))
+    starts, at = {}, 0
+    for block, size in sizes.items():
+        starts[block] = at
+        at += size
+    return {**starts, "width": at}
+
+
+def is_dynamic(spec: ModelSpec, outcome: str, term: Term) -> bool:
+    """Return whether a lag is part of the dynamics, and so in deviations from the latent session mean.
+
+    Dynamics are lags of client constructs anywhere (Phi, Theta), and lags within one party (Psi, phi). Any
+    other lag is a predictor like another and follows the model's centring.
+    """
+    factor = term.factors[0]
+    if len(term.factors) != 1 or factor.kind != "lag":
+        return False
+    return spec.party(factor.name) == "client" or spec.party(factor.name) == spec.party(outcome)
+
+
+def tabulate(
+    spec: ModelSpec, constructs: tuple[str, ...], covariates: tuple[str, ...], endogenous: tuple[str, ...]
+) -> TermTable:
+    """Resolve every term of a spec to columns of the factor matrix.
+
+    Raises
+    ------
+    EngineError
+        Lags of more than one exchange, or slopes that vary over a term between sessions.
+    """
+    faults = FaultList()
+    start = offsets(len(constructs), len(covariates))
+
+    def column(factor: Factor, dynamic: bool, path: Path | None) -> int:
+        where = f"line {path.line}" if path else ""
+        if factor.kind == "lag" and factor.lag != 1:
+            faults.add(f"{factor} goes back more than one exchange", "Use lag(x)", where)
+        if factor.name in covariates:
+            block = "covariate_lag" if factor.kind == "lag" else "covariate"
+            if factor.kind == "mean":
+                faults.add(
+                    f"{factor} is the mean of a covariate", "Give the mean as a covariate of its own", where
+                )
+            return start[block] + covariates.index(factor.name)
+        block = {"now": "now", "lag": "deviation" if dynamic else "lag", "mean": factor.level or "session"}[
+            factor.kind
+        ]
+        return start[block] + constructs.index(factor.name)
+
+    table: dict[tuple[int, ...], str] = {}
+
+    def place(outcome: str, term: Term, path: Path | None = None) -> int:
+        columns = tuple(
+            sorted(column(factor, is_dynamic(spec, outcome, term), path) for factor in term.factors)
+        )
+        table.setdefault(columns, str(term))
+        return list(table).index(columns)
+
+    path_term, between = [], []
+    for path in spec.paths:
+        if path.term.is_between:
+            path_term.append(-1)
+            between.append(tuple(column(factor, False, path) for factor in path.term.factors))
+        else:
+            path_term.append(place(path.outcome, path.term, path))
+            between.append(())
+    slopes = []
+    for group in ("dyad", "session"):
+        effect = 0
+        for item in spec.varying:
+            if item.group != group:
+                continue
+            effect += item.intercept
+            for slope in item.slopes:
+                if slope.is_between:
+                    faults.add(f"({slope} | {group}) varies over a mean", "Let a term within sessions vary")
+                slopes.append((place(item.outcome, slope), endogenous.index(item.outcome), effect, group))
+                effect += 1
+    faults.raise_if_any(f"Model {spec.name!r} cannot be fitted", EngineError)
+    widest = max((len(columns) for columns in table), default=1)
+    padded = [[*columns, *[start["one"]] * (widest - len(columns))] for columns in table]
+    return TermTable(
+        names=tuple(table.values()),
+        columns=np.array(padded, dtype=int).reshape(len(table), widest),
+        path_term=np.array(path_term, dtype=int),
+        path_outcome=np.array([endogenous.index(path.outcome) for path in spec.paths], dtype=int),
+        between=tuple(between),
+        slope_term=np.array([slope[0] for slope in slopes], dtype=int),
+        slope_outcome=np.array([slope[1] for slope in slopes], dtype=int),
+        slope_effect=np.array([slope[2] for slope in slopes], dtype=int),
+        slope_group=tuple(slope[3] for slope in slopes),
+    )
+
+
+def effect_names(spec: ModelSpec, group: str) -> tuple[str, ...]:
+    """Return the coordinates of a group's effects, e.g. ``disclosure ~ 1``, ``disclosure ~ empathy``."""
+    return tuple(name for item in spec.varying if item.group == group for name in item.names)
+
+
+def intercept_places(
+    spec: ModelSpec, group: str, endogenous: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for a group's intercepts, their places among its effects and their outcomes' indices."""
+    names = effect_names(spec, group)
+    places = [(names.index(f"{name} ~ 1"), v) for v, name in enumerate(endogenous) if f"{name} ~ 1" in names]
+    return np.array([p for p, _ in places], dtype=int), np.array([v for _, v in places], dtype=int)
+
+
+def residual_blocks(spec: ModelSpec, endogenous: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+    """Return the blocks of constructs whose residuals covary: by ``~~``, and the noisy predictors together.
+
+    Raises
+    ------
+    EngineError
+        If a block is not complete: a zero inside a correlated block has no conjugate prior here.
+    """
+    predictors = [endogenous.index(name) for name in spec.predictors(endogenous)]
+    pairs = {
+        frozenset((endogenous.index(pair.left), endogenous.index(pair.right))) for pair in spec.residuals
+    }
+    pairs |= {frozenset((a, b)) for a in predictors for b in predictors if a != b}
+    blocks: list[set[int]] = []
+    for v in range(len(endogenous)):
+        joined = [block for block in blocks if any(frozenset((v, other)) in pairs for other in block)]
+        merged = {v}.union(*joined)
+        blocks = [block for block in blocks if block not in joined] + [merged]
+    faults = FaultList()
+    for block in blocks:
+        for a in sorted(block):
+            for b in sorted(block):
+                if a < b and frozenset((a, b)) not in pairs:
+                    faults.add(
+                        f"{endogenous[a]} and {endogenous[b]} covary with a third but not with each other",
+                        f"Add {endogenous[a]} ~~ {endogenous[b]}",
+                    )
+    faults.raise_if_any(f"Model {spec.name!r} cannot be fitted", EngineError)
+    return tuple(tuple(sorted(block)) for block in sorted(blocks, key=min))
+
+
+def between_order(spec: ModelSpec, table: TermTable) -> list[int]:
+    """Return the paths between sessions so that a mean is complete before it predicts."""
+    paths = [p for p, columns in enumerate(table.between) if columns]
+    order: TopologicalSorter[str] = TopologicalSorter()
+    for p in paths:
+        order.add(spec.paths[p].outcome, *spec.paths[p].term.names)
+    ranked = {name: rank for rank, name in enumerate(order.static_order())}
+    return sorted(paths, key=lambda p: ranked[spec.paths[p].outcome])
