@@ -71,9 +71,9 @@ def fit(
     xr.DataTree
         Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data`` and, when asked for,
         ``latent``. In ``posterior``, all in standardised units: ``path`` (chain, draw, path_name) with
-        coordinates ``path_outcome``, ``path_term``, ``path_label``, ``path_origin``; ``defined`` (quantity); ``residual_cov``
-        (outcome, outcome2); ``predictor_cov`` (predictor, predictor2); ``dyad_cov``, ``session_cov``,
-        ``start_cov``; ``dyad_effects`` (dyad, dyad_effect); ``session_effects``; ``level_mean``;
+        coordinates ``path_outcome``, ``path_term``, ``path_label``, ``path_origin``; ``defined`` (quantity);
+        ``residual_cov`` (outcome, outcome2); ``predictor_cov`` (predictor, predictor2); ``dyad_cov``,
+        ``session_cov``, ``start_cov``; ``dyad_effects`` (dyad, dyad_effect); ``session_effects``; ``level_mean``;
         ``kappa``. Attributes hold the spec, seed, versions, hashes of the inputs and notes, as JSON.
 
     Raises

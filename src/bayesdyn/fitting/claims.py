@@ -1,0 +1,97 @@
+"""A study's claims as checks on the posterior, set beside what the prior alone would say."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesdyn.errors import Fault, InputError
+from bayesdyn.fitting.fits import posterior_of, spec_of
+from bayesdyn.fitting.run import label_values
+from bayesdyn.structure.expression import evaluate
+from bayesdyn.structure.priors import resolve_priors
+from bayesdyn.structure.spec import ModelSpec
+
+_PRIOR_DRAWS = 20_000
+_PRIOR_SEED = 20260212  # any fixed number: the prior probability is a property of the model, not of a run
+
+
+def check_claims(fit: xr.DataTree, *, threshold: float = 0.95) -> pd.DataFrame:
+    """Check the claims of a fit's model against its posterior.
+
+    A claim without a direction, such as "rapport moderates", is likely under the prior already; its
+    probability is to be read beside ``prior_probability``.
+
+    Parameters
+    ----------
+    fit
+        As :func:`bayesdyn.fit` gives, of a model with claims.
+    threshold
+        A claim is ``supported`` at a posterior probability of at least this, ``contradicted`` at most one
+        minus this, else ``undecided``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per claim: ``claim, says, holds, rope, probability, prior_probability, verdict``.
+
+    Raises
+    ------
+    InputError
+        A threshold outside (0.5, 1).
+    """
+    if not 0.5 < threshold < 1:
+        raise InputError(
+            "Cannot check claims", [Fault(f"threshold is {threshold:g}", "Give one above 0.5, below 1")]
+        )
+    spec = spec_of(fit)
+    posterior = label_values(posterior_of(fit)["path"], spec)
+    prior = prior_values(spec)
+    rows = []
+    for claim in spec.claims:
+        probability = _probability(claim.holds, posterior, claim.rope)
+        rows.append(
+            {
+                "claim": claim.name,
+                "says": claim.says,
+                "holds": claim.holds,
+                "rope": claim.rope if "rope" in claim.holds else float("nan"),
+                "probability": probability,
+                "prior_probability": _probability(claim.holds, prior, claim.rope),
+                "verdict": verdict(probability, threshold),
+            }
+        )
+    columns = ["claim", "says", "holds", "rope", "probability", "prior_probability", "verdict"]
+    table = pd.DataFrame(rows, columns=columns)
+    table.attrs["threshold"] = threshold
+    return table
+
+
+def verdict(probability: float, threshold: float) -> str:
+    """Return ``supported``, ``contradicted`` or ``undecided``."""
+    if probability >= threshold:
+        return "supported"
+    return "contradicted" if probability <= 1 - threshold else "undecided"
+
+
+def prior_values(spec: ModelSpec) -> dict[str, np.ndarray]:
+    """Return prior draws of each label and definition; labelled paths are independent a priori.
+
+    The truncation to stable dynamics is passed over: it touches lags only, and claims are of paths.
+    """
+    priors, rng = resolve_priors(spec), np.random.default_rng(_PRIOR_SEED)
+    values: dict[str, np.ndarray] = {}
+    for path in spec.paths:
+        if not path.label or path.label in values:
+            continue
+        mean, sd = priors.of_path(spec, path).numbers
+        drawn = rng.normal(mean, sd, _PRIOR_DRAWS)
+        values[path.label] = drawn if path.fixed is None else np.full(_PRIOR_DRAWS, path.fixed)
+    for definition in spec.definitions:
+        values[definition.name] = np.asarray(evaluate(definition.expression, values), dtype=float)
+    return values
+
+
+def _probability(holds: str, values: dict[str, np.ndarray], rope: float) -> float:
+    size = next(iter(values.values())).shape if values else ()
+    true = evaluate(holds, {**values, "rope": np.full(size, rope)})
+    return float(np.mean(true))

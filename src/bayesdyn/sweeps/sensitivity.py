@@ -1,0 +1,206 @@
+"""What would have to be true of the errors for a conclusion to change: refits along one assumption."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesdyn.artefacts import check_stamp, sha256_json, stamp, write_text
+from bayesdyn.errors import ArtefactError, Fault, FaultList
+from bayesdyn.fitting.diagnostics import diagnose
+from bayesdyn.fitting.fits import measures_of, spec_of
+from bayesdyn.fitting.run import Settings, run
+from bayesdyn.fitting.summaries import summary
+from bayesdyn.structure.problem import prepare
+
+KINDS = ("reliability",)
+FACTORS = (0.0, 0.5, 1.0, 1.5, 2.0)
+CI_PROB = 0.95
+_TABLES = ("table", "paths", "tipping")
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Refits along one assumption.
+
+    Attributes
+    ----------
+    kind
+        What was varied.
+    table
+        One row per alternative: ``alternative, factor, measurement, fit`` (sha256 of its spec, inputs and
+        settings), ``rhat, ess_bulk, divergences``.
+    paths
+        One row per alternative and path: ``alternative, factor, path_name, mean, sd, lower, upper,
+        prob_positive``; equal-tailed 95 % intervals.
+    tipping
+        One row per path: ``path_name, tipping_factor`` (where the interval starts or stops excluding zero,
+        interpolated; missing where it does neither), ``says``.
+    """
+
+    kind: str
+    table: pd.DataFrame
+    paths: pd.DataFrame
+    tipping: pd.DataFrame
+
+    def save(self, path: str | Path) -> None:
+        """Write it as one JSON file, whole or not at all."""
+        tables = {
+            name: json.loads(getattr(self, name).to_json(orient="table", index=False)) for name in _TABLES
+        }
+        write_text(path, json.dumps({"stamp": stamp("sensitivity"), "kind": self.kind, **tables}, indent=1))
+
+    @staticmethod
+    def load(path: str | Path) -> "Sensitivity":
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        ArtefactError
+            If it is missing, damaged, or of another kind or version.
+        """
+        try:
+            stored = json.loads(Path(path).read_text(encoding="utf-8"))
+            check_stamp(stored.get("stamp"), path, "sensitivity")
+            tables = {name: pd.DataFrame(stored[name]["data"]) for name in _TABLES}
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            fault = Fault(
+                f"it is missing, damaged or no sensitivity ({type(error).__name__})", "Make it again"
+            )
+            raise ArtefactError(f"Cannot read {path}", [fault]) from None
+        return Sensitivity(stored["kind"], **tables)
+
+
+def sensitivity(
+    fit: xr.DataTree,
+    kind: str = "reliability",
+    *,
+    factors: Sequence[float] = FACTORS,
+    draws: int = 500,
+    tune: int = 500,
+    chains: int = 2,
+    random_seed: int | None = None,
+    backend: str = "jax",
+    progress: Callable[[str], None] | None = None,
+) -> Sensitivity:
+    """Refit a model along one assumption and find where its conclusions tip.
+
+    Parameters
+    ----------
+    fit
+        The fit whose model is refitted, with ``measurement="known"``.
+    kind
+        ``reliability``: every error variance times each factor; 0 is the usual analysis, scores as they
+        are. The standardisation stays that of the fit, so paths are comparable.
+    factors
+        Multiples of the error variances; 1 is the fit's own assumption.
+    draws, tune, chains
+        As in :func:`bayesdyn.fit`; an interval needs fewer draws than a published figure.
+    random_seed
+        Default: the fit's own.
+    backend
+        As in :func:`bayesdyn.fit`.
+    progress
+        Called with one line before each refit.
+
+    Returns
+    -------
+    Sensitivity
+
+    Raises
+    ------
+    InputError
+        An unknown kind, a factor below 0, or a fit without measurement error.
+    """
+    from bayesdyn.engines.pymc_engine import compile_problem
+
+    faults = FaultList()
+    if kind not in KINDS:
+        faults.add(f"kind {kind!r} is unknown", f"Use one of {', '.join(KINDS)}")
+    if any(factor < 0 for factor in factors) or len(set(factors)) < 2:
+        faults.add(
+            "factors must be at least two different numbers, none below 0", "Use for example 0, 0.5, 1, 2"
+        )
+    if fit.attrs.get("measurement") != "known":
+        faults.add("the fit has no measurement error to vary", 'Fit with measurement="known" first')
+    faults.raise_if_any("Cannot sweep")
+    spec, measures = spec_of(fit), measures_of(fit)
+    seed = json.loads(fit.attrs["random_seed"]) if random_seed is None else random_seed
+    settings = Settings(draws, tune, chains, seed)
+    rows, paths, compiled = [], [], None
+    for factor in sorted(set(factors)):
+        name = f"error variance x {factor:g}" if factor else "no error (scores as they are)"
+        if progress:
+            progress(name)
+        if factor:
+            problem = prepare(measures, spec, "known", error_factor=factor)
+            compiled = compiled or compile_problem(problem, backend)
+            refit = run(compiled, problem, measures, settings)
+        else:
+            problem = prepare(measures, spec, "none")
+            refit = run(compile_problem(problem, backend), problem, measures, settings)
+        rows.append(_row(name, factor, refit))
+        paths.append(_paths(name, factor, refit))
+    every = pd.concat(paths, ignore_index=True)
+    return Sensitivity(kind, pd.DataFrame(rows), every, tipping_points(every))
+
+
+def _row(name: str, factor: float, refit: xr.DataTree) -> dict[str, object]:
+    found = diagnose(refit)
+    identity = {key: refit.attrs[key] for key in ("spec", "inputs", "settings", "random_seed", "measurement")}
+    return {
+        "alternative": name,
+        "factor": factor,
+        "measurement": refit.attrs["measurement"],
+        "fit": sha256_json({**identity, "factor": factor}),
+        "rhat": found.rhat,
+        "ess_bulk": found.ess_bulk,
+        "divergences": found.divergences,
+    }
+
+
+def _paths(name: str, factor: float, refit: xr.DataTree) -> pd.DataFrame:
+    written = refit["posterior"].to_dataset()["path"]
+    names = written["path_name"].values[written["path_origin"].values == "written"]
+    table = summary(refit, ci_prob=CI_PROB, variables=("path",)).loc[list(names)]
+    kept = table[["mean", "sd", "lower", "upper", "prob_positive"]].rename_axis("path_name").reset_index()
+    kept.insert(0, "factor", factor)
+    kept.insert(0, "alternative", name)
+    return kept
+
+
+def tipping_points(paths: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each path, the factor at which its interval starts or stops excluding zero.
+
+    Parameters
+    ----------
+    paths
+        Columns ``factor, path_name, lower, upper``; the interval's nearer bound is interpolated linearly
+        between neighbouring factors. The crossing nearest to factor 1 is told.
+    """
+    rows = []
+    for name, group in paths.groupby("path_name", sort=False):
+        ordered = group.sort_values("factor")
+        factor = ordered["factor"].to_numpy(dtype=float)
+        # Above zero when the interval excludes it: the distance of the nearer bound, signed.
+        margin = np.maximum(ordered["lower"].to_numpy(), -ordered["upper"].to_numpy())
+        crossings = [
+            factor[i] + (factor[i + 1] - factor[i]) * margin[i] / (margin[i] - margin[i + 1])
+            for i in range(len(factor) - 1)
+            if (margin[i] > 0) != (margin[i + 1] > 0)
+        ]
+        if not crossings:
+            state = "excludes" if (margin > 0).all() else "includes"
+            rows.append((name, float("nan"), f"its interval {state} zero at every factor tried"))
+            continue
+        point = min(crossings, key=lambda value: abs(value - 1.0))
+        before = margin[np.flatnonzero(factor <= point)[-1]] > 0
+        verb = "stops" if before else "starts"
+        rows.append(
+            (name, point, f"its interval {verb} excluding zero at {point:.2f} times the error variance")
+        )
+    return pd.DataFrame(rows, columns=["path_name", "tipping_factor", "says"])
