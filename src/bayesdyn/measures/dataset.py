@@ -15,7 +15,7 @@ from bayesdyn.tables import EXCHANGE_COLUMNS, KEY
 RESERVED = (
     "score", "se", "error_corr", "reliability", "reliability_draws", "reliability_lower", "reliability_upper",
     "kappa_sd", "shift", "scale", "severity", "discrimination", "error_sd", "token_weight", "floor_share",
-    "exchange", "construct", "construct2", "rater", "draw", "dyad", "session", "t", "phase",
+    "identified_by", "exchange", "construct", "construct2", "rater", "draw", "dyad", "session", "t", "phase",
 )  # fmt: skip
 """Names of Measures itself: no construct or covariate may bear one."""
 
@@ -136,3 +136,41 @@ def pick_covariates(
             else:
                 picked[name] = text.to_numpy(dtype=object)
     return picked
+
+
+def sorted_by_key(frame: pd.DataFrame, faults: FaultList, title: str) -> pd.DataFrame:
+    """Return a table of exchanges sorted by dyad, session, t, with typed keys.
+
+    Repeated keys are gathered as faults.
+
+    Raises
+    ------
+    InputError
+        At once, under ``title`` and with the faults so far, when a row has no usable key.
+    """
+    before = len(faults.faults)
+    missing = [name for name in KEY if name not in frame.columns]
+    if missing:
+        faults.add(f"column {', '.join(missing)} missing", "Rename your columns to dyad, session, t")
+    elif frame.empty:
+        faults.add("the table has no rows", "Check that the file or filter is the one you meant")
+    else:
+        lost = frame[KEY].isna().any(axis=1)
+        if lost.any():
+            faults.add(f"{int(lost.sum())} rows lack dyad, session or t", "Give every row its ids")
+    if len(faults.faults) > before:
+        faults.raise_if_any(title)
+    t = pd.to_numeric(frame["t"], errors="coerce")
+    if not ((t >= 0) & (t == np.floor(t))).all():
+        faults.add("t is no whole number from 0", "Number the exchanges of a session 0, 1, ...")
+        faults.raise_if_any(title)
+    data = frame.assign(
+        dyad=frame["dyad"].astype(str), session=frame["session"].astype(str), t=t.astype("int64")
+    )
+    twice = data.duplicated(KEY)
+    for dyad, session, place in data.loc[twice, KEY].drop_duplicates().itertuples(index=False):
+        faults.add(
+            f"dyad {dyad}, session {session}, t {place} stands in more than one row",
+            "Keep one row per exchange",
+        )
+    return data.sort_values(KEY, kind="stable").reset_index(drop=True)

@@ -10,8 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
-from bayesdyn.measures.dataset import RESERVED, Notes, assemble, pick_covariates
-from bayesdyn.tables import KEY
+from bayesdyn.measures.dataset import RESERVED, Notes, assemble, pick_covariates, sorted_by_key
 
 type Matrix = NDArray[np.float64] | Sequence[Sequence[float]]
 
@@ -68,7 +67,7 @@ def as_measures(
     constructs = list(scores)
     errors = dict(se or {})
     _check_names(frame, constructs, errors, reliability, faults)
-    data = _sorted(frame, faults)
+    data = sorted_by_key(frame, faults, _TITLE)
     score = np.full((len(data), len(constructs)), np.nan)
     spread = np.full_like(score, np.nan)
     for c, name in enumerate(constructs):
@@ -125,36 +124,6 @@ def _check_names(
                     f"{option} names {name!r}, which has no score",
                     f"{hint}Use one of {', '.join(constructs)}",
                 )
-
-
-def _sorted(frame: pd.DataFrame, faults: FaultList) -> pd.DataFrame:
-    """Return the table sorted by key, keys typed; raise at once when it has no usable keys."""
-    before = len(faults.faults)
-    missing = [name for name in KEY if name not in frame.columns]
-    if missing:
-        faults.add(f"column {', '.join(missing)} missing", "Rename your columns to dyad, session, t")
-    elif frame.empty:
-        faults.add("the table has no rows", "Check that the file or filter is the one you meant")
-    else:
-        lost = frame[KEY].isna().any(axis=1)
-        if lost.any():
-            faults.add(f"{int(lost.sum())} rows lack dyad, session or t", "Give every row its ids")
-    if len(faults.faults) > before:
-        faults.raise_if_any(_TITLE)
-    t = pd.to_numeric(frame["t"], errors="coerce")
-    if not ((t >= 0) & (t == np.floor(t))).all():
-        faults.add("t is no whole number from 0", "Number the exchanges of a session 0, 1, ...")
-        faults.raise_if_any(_TITLE)
-    data = frame.assign(
-        dyad=frame["dyad"].astype(str), session=frame["session"].astype(str), t=t.astype("int64")
-    )
-    twice = data.duplicated(KEY)
-    for dyad, session, place in data.loc[twice, KEY].drop_duplicates().itertuples(index=False):
-        faults.add(
-            f"dyad {dyad}, session {session}, t {place} stands in more than one row",
-            "Keep one row per exchange",
-        )
-    return data.sort_values(KEY, kind="stable").reset_index(drop=True)
 
 
 def _numbers(data: pd.DataFrame, column: str, what: str, faults: FaultList) -> NDArray[np.float64] | None:
@@ -218,13 +187,14 @@ def _correlation(
     size = len(constructs)
     if given is None:
         return np.eye(size)
+    table = pd.DataFrame(given)
     if isinstance(given, pd.DataFrame):
-        lost = [n for n in constructs if n not in given.index or n not in given.columns]
+        lost = [n for n in constructs if n not in table.index or n not in table.columns]
         if lost:
             faults.add(f"error_corr lacks {', '.join(lost)}", "Label rows and columns with all constructs")
             return np.eye(size)
-        given = given.loc[constructs, constructs]
-    matrix = np.asarray(given, dtype=np.float64)
+        table = table.loc[constructs, constructs]
+    matrix = table.to_numpy(dtype=np.float64)
     if matrix.shape != (size, size):
         faults.add(f"error_corr has shape {matrix.shape}", f"Give {size} x {size}, in the order of scores")
     elif not (np.allclose(matrix, matrix.T, atol=1e-8) and np.allclose(np.diag(matrix), 1, atol=1e-8)):

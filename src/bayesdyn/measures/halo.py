@@ -1,0 +1,87 @@
+"""Correlation of errors across constructs (halo), from how raters differ at the same exchange."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Ratings of all constructs on the scale of the standardised true score.
+
+    Attributes
+    ----------
+    value
+        (exchange, construct, rater): (rating - mean) / loading, so that the true score has loading 1 and
+        cancels from differences between raters; NaN where unrated.
+    error_sd
+        (construct, rater) SD of its error on that scale; NaN where the rater has no part in the construct.
+    """
+
+    value: NDArray[np.float64]
+    error_sd: NDArray[np.float64]
+
+
+def error_correlation(residuals: Residuals) -> tuple[NDArray[np.float64], NDArray[np.int64], float]:
+    """Return the correlation of a rater's errors across constructs, taken as one for all raters.
+
+    Two raters' difference at an exchange holds no true score. Across two constructs c, c' the differences of
+    raters r, s have covariance ``R_cc' (s_rc s_rc' + s_sc s_sc')``, with s their error SDs, so
+
+        R_cc' = sum over pairs and exchanges of d_c d_c' / sum of (s_rc s_rc' + s_sc s_sc').
+
+    It is then shrunk to the identity, every off-diagonal by the same factor 1 - a, with Schaefer and
+    Strimmer's intensity (2005, Statistical Applications in Genetics 4, 32): a = sum of the sampling variances
+    of the entries over the sum of their squares, between 0 and 1, sampling variance (1 - R^2)^2 / (n - 1)
+    over n exchanges. Should the result not be positive definite (constructs rated at different
+    exchanges), it is shrunk on until its smallest eigenvalue is 0.01.
+
+    Returns
+    -------
+    correlation, exchanges, shrinkage
+        (construct, construct); number of exchanges behind each entry, 0 where nothing identifies it (the
+        entry is then 0); the factor a that was used.
+    """
+    _, size, raters = residuals.value.shape
+    top, bottom = np.zeros((size, size)), np.zeros((size, size))
+    seen = np.zeros((size, size), dtype=np.int64)
+    for r in range(raters):
+        for s in range(r + 1, raters):
+            difference = residuals.value[:, :, r] - residuals.value[:, :, s]
+            both = np.isfinite(difference).astype(np.float64)
+            d = np.where(both > 0, difference, 0.0)
+            n = both.T @ both
+            a, b = np.nan_to_num(residuals.error_sd[:, r]), np.nan_to_num(residuals.error_sd[:, s])
+            top += d.T @ d
+            bottom += n * (np.outer(a, a) + np.outer(b, b))
+            seen = np.maximum(seen, n.astype(np.int64))
+    np.fill_diagonal(seen, 0)
+    raw = np.divide(top, bottom, out=np.zeros_like(top), where=(bottom > 0) & (seen > 2))
+    raw = np.clip(raw, -0.99, 0.99)
+    known = seen > 2
+    sampling = np.square(1 - np.square(raw[known])) / (seen[known] - 1)
+    total = float(np.square(raw[known]).sum())
+    shrinkage = min(1.0, float(sampling.sum()) / total) if total > 0 else 1.0
+    off = np.where(known, raw, 0.0) * (1 - shrinkage)
+    lowest = float(np.linalg.eigvalsh(off).min())
+    if lowest < -0.99:
+        shrinkage = 1 - (1 - shrinkage) * 0.99 / -lowest
+        off *= 0.99 / -lowest
+    return off + np.eye(size), seen, shrinkage
+
+
+def of_scores(correlation: NDArray[np.float64], parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the error correlation of the scores, which combine raters with other weights per construct.
+
+    Parameters
+    ----------
+    correlation
+        (construct, construct) R of one rater's errors.
+    parts
+        (construct, rater) each rater's part of the score's error SD, weight times error SD over se: a unit
+        vector per construct. Scores that lean on different raters share less error.
+    """
+    shared = parts @ parts.T
+    np.fill_diagonal(shared, 1.0)
+    return correlation * shared

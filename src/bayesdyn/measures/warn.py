@@ -1,0 +1,105 @@
+"""What a statistician should know of fitted measures, as plain sentences for the notes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesdyn.measures.cells import Cells
+from bayesdyn.measures.contradictions import misfit
+from bayesdyn.measures.dataset import Notes
+from bayesdyn.measures.rater_model import Draws
+from bayesdyn.measures.raters import Part
+
+FLOOR = 0.30
+"""Share of ratings at an end of the scale above which a Gaussian summary is not to be trusted."""
+
+_RHAT, _ESS = 1.02, 200.0
+
+
+def warn_of_ends(cells: Cells, notes: Notes) -> None:
+    """Warn of constructs whose ratings pile up at an end of the scale."""
+    for share, end in ((cells.floor_share, "floor"), (cells.ceiling_share, "ceiling")):
+        for name, found in zip(cells.constructs, share, strict=True):
+            if found > FLOOR:
+                notes.add(
+                    f"Warning: {name}: {found:.0%} of the ratings are at the scale's {end}. A Gaussian "
+                    "summary is then wrong in a way that can fake moderation: read interactions with it "
+                    "with great care."
+                )
+
+
+def warn_of_fit(part: Part, draws: Draws, notes: Notes) -> None:
+    """Warn where the sampler did not converge or the covariance of the raters contradicts the model."""
+    name = part.construct
+    if draws.rhat > _RHAT or draws.ess < _ESS or draws.divergences:
+        notes.add(
+            f"Warning: {name}: the rater model was not sampled well (R-hat {draws.rhat:.3f}, effective draws "
+            f"{draws.ess:.0f}, divergences {draws.divergences}): raise draws, or look at the ratings."
+        )
+    raters = len(part.raters)
+    if raters < 2:
+        return
+    assumed = part.problem.discrimination
+    g, error = draws.g.mean(axis=0), np.square(draws.sigma).mean(axis=0)
+    parameters = {"equal": 1 + raters, "proportional": 1 + raters, "free": 2 * raters}[assumed]
+    noise = np.nanmean(np.where(np.isfinite(part.value), part.noise, np.nan), axis=0)
+    found = misfit(part.value, g, error + noise, parameters)
+    if found is not None and found.contradicts:
+        remedy = (
+            'Their spreads differ more than equal discriminations allow: use discrimination="proportional".'
+            if assumed == "equal"
+            else "One true score does not explain how they agree: look at the ratings before the paths."
+        )
+        notes.add(
+            f"Warning: {name}: the covariances of the raters contradict the rater model (likelihood ratio "
+            f"{found.statistic:.1f} on {found.df}, largest misfit {found.largest:.2f} SD^2). {remedy}"
+        )
+    reliability = np.square(g) / (np.square(g) + error)
+    if reliability.max() < 0.1:
+        notes.add(
+            f"Warning: {name}: the raters hardly agree (reliability of the best one {reliability.max():.2f})."
+        )
+    if assumed == "equal" and reliability.max() > 0.95 and reliability.min() < 0.7:
+        notes.add(
+            f"Warning: {name}: one rater comes out as nearly free of error, as its ratings spread least. "
+            'Compare with discrimination="proportional".'
+        )
+
+
+def say_what_is_shared(parts: Sequence[Part], notes: Notes) -> None:
+    """Say what the standard errors leave out: the error that LLMs have in common."""
+    llms = max(int((~part.human).sum()) for part in parts)
+    humans = any(part.human.any() for part in parts)
+    if humans and llms:
+        notes.add(
+            "Humans enter as further raters and anchor the scale (mean discrimination 1, severity 0). Error "
+            "that the LLMs share is no component of its own: where LLMs agree with each other more than "
+            "with the humans, part of their shared error counts as true score."
+        )
+    elif llms > 1:
+        notes.add(
+            "The error that all LLMs share is not in the standard errors: without human ratings, what the "
+            "LLMs agree on counts as true, so the reliabilities are upper bounds."
+        )
+
+
+def say_halo(constructs: Sequence[str], seen: NDArray[np.int64], shrinkage: float, notes: Notes) -> None:
+    """Say where the error correlation across constructs comes from."""
+    if len(constructs) < 2:
+        return
+    alone = [name for name, row in zip(constructs, seen, strict=True) if not (row > 2).any()]
+    if len(alone) == len(constructs):
+        notes.add(
+            "Errors are taken as independent across constructs: only two raters or more of the same "
+            "exchanges can show how they correlate (halo). A halo inflates paths."
+        )
+        return
+    notes.add(
+        "The correlation of errors across constructs (halo) is estimated from the differences between raters "
+        f"at up to {int(seen.max())} exchanges, and shrunk towards 0 by a factor {1 - shrinkage:.2f}."
+    )
+    if alone:
+        notes.add(
+            f"Errors of {', '.join(alone)} are taken as independent of the others': nothing identifies them."
+        )
