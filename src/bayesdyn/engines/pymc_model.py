@@ -210,8 +210,10 @@ def _levels(
     shared = pt.dot(mean, place)[None, :] + pt.zeros((len(problem.dyads), 1))
     if dyad is not None:
         shared = shared + pt.dot(dyad, _intercepts(problem, "dyad") @ place)
-    by_session = pt.dot(of_dyad, shared) + data["observed_session_mean"] * lawless
-    by_dyad = shared + data["observed_dyad_mean"] * lawless
+    by_session, by_dyad = pt.dot(of_dyad, shared), shared
+    if lawless.any():
+        by_session = by_session + data["observed_session_mean"] * lawless
+        by_dyad = by_dyad + data["observed_dyad_mean"] * lawless
     if session is not None:
         by_session = by_session + pt.dot(session, _intercepts(problem, "session") @ place)
     return by_dyad, _between(problem, path, by_session, pt.dot(of_dyad, by_dyad))

@@ -73,8 +73,9 @@ def fit(
         ``latent``. In ``posterior``, all in standardised units: ``path`` (chain, draw, path_name) with
         coordinates ``path_outcome``, ``path_term``, ``path_label``, ``path_origin``; ``defined`` (quantity);
         ``residual_cov`` (outcome, outcome2); ``predictor_cov`` (predictor, predictor2); ``dyad_cov``,
-        ``session_cov``, ``start_cov``; ``dyad_effects`` (dyad, dyad_effect); ``session_effects``; ``level_mean``;
-        ``kappa``. Attributes hold the spec, seed, versions, hashes of the inputs and notes, as JSON.
+        ``session_cov``, ``start_cov``; ``dyad_effects`` (dyad, dyad_effect); ``session_effects``;
+        ``level_mean``; ``kappa``. Attributes hold the spec, seed, versions, hashes of the inputs and notes,
+        as JSON.
 
     Raises
     ------
@@ -210,6 +211,7 @@ def _exchange_coordinates(problem: Problem) -> dict[str, object]:
     labels = [problem.sessions[s] for s in problem.session_of]
     return {
         "construct": list(problem.constructs),
+        "construct2": list(problem.constructs),
         "dyad": ("exchange", [problem.dyads[d] for d in problem.dyad_of]),
         "session": ("exchange", labels),
         "t": ("exchange", problem.t),

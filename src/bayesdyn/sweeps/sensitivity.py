@@ -97,7 +97,7 @@ def sensitivity(
         ``reliability``: every error variance times each factor; 0 is the usual analysis, scores as they
         are. The standardisation stays that of the fit, so paths are comparable.
     factors
-        Multiples of the error variances; 1 is the fit's own assumption.
+        Multiples of the error variances; 1 is the fit itself, which is not run again.
     draws, tune, chains
         As in :func:`bayesdyn.fit`; an interval needs fewer draws than a published figure.
     random_seed
@@ -136,7 +136,9 @@ def sensitivity(
         name = f"error variance x {factor:g}" if factor else "no error (scores as they are)"
         if progress:
             progress(name)
-        if factor:
+        if factor == 1:
+            refit = fit
+        elif factor:
             problem = prepare(measures, spec, "known", error_factor=factor)
             compiled = compiled or compile_problem(problem, backend)
             refit = run(compiled, problem, measures, settings)

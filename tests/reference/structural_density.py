@@ -1,0 +1,110 @@
+"""The density of design section 6, exchange by exchange, from the text of the terms: slow and obvious.
+
+It shares no code with the engines beyond the spec and the arrays of the problem: factors are looked up by
+name, products are multiplied one by one, and covariances go to scipy.
+"""
+
+import numpy as np
+from scipy.stats import multivariate_normal
+
+
+def log_density(problem, values) -> float:
+    """Return log p(scores, latent states | everything else), all constants included.
+
+    ``values`` maps the names of the PyMC model's deterministics to arrays (no chain, no draw).
+    """
+    spec, names, endogenous = problem.spec, list(problem.constructs), list(problem.endogenous)
+    latent = values.get("latent", problem.score)
+    by_dyad, by_session = levels(problem, values)
+    coefficient = values["path"]
+    own = [names.index(name) for name in endogenous]
+    total = 0.0
+    for n in range(len(problem.t)):
+        s, d = problem.session_of[n], problem.dyad_of[n]
+        deviation = latent[n, own] - by_session[s, own]
+        if problem.previous[n] < 0:
+            total += multivariate_normal.logpdf(deviation, np.zeros(len(own)), values["start_cov"])
+        else:
+            predicted = np.zeros(len(own))
+            for p, path in enumerate(spec.paths):
+                if not path.term.is_between:
+                    predicted[endogenous.index(path.outcome)] += coefficient[p] * product(
+                        problem, path.outcome, path.term, latent, by_dyad, by_session, n
+                    )
+            for group, place, effects in (("dyad", d, "dyad_effects"), ("session", s, "session_effects")):
+                columns = [name for item in spec.varying if item.group == group for name in item.names]
+                for item in spec.varying:
+                    for slope in item.slopes if item.group == group else ():
+                        effect = values[effects][place, columns.index(f"{item.outcome} ~ {slope}")]
+                        term = product(problem, item.outcome, slope, latent, by_dyad, by_session, n)
+                        predicted[endogenous.index(item.outcome)] += effect * term
+            total += multivariate_normal.logpdf(
+                deviation - predicted, np.zeros(len(own)), values["residual_cov"]
+            )
+        if problem.measurement != "none" and problem.rated[n].any():
+            rated = np.flatnonzero(problem.rated[n])
+            sd = problem.se[n, rated] * np.exp(values["kappa"][rated] / 2)
+            error_cov = np.outer(sd, sd) * problem.error_corr[np.ix_(rated, rated)]
+            total += multivariate_normal.logpdf(problem.score[n, rated], latent[n, rated], error_cov)
+    return total
+
+
+def levels(problem, values):
+    """Return latent means by dyad and by session, with the paths between sessions added in written order."""
+    spec, names, endogenous = problem.spec, list(problem.constructs), list(problem.endogenous)
+    by_dyad = np.zeros((len(problem.dyads), len(names)))
+    by_session = np.zeros((len(problem.sessions), len(names)))
+    for c, name in enumerate(names):
+        if name not in endogenous:
+            for s in range(len(problem.sessions)):
+                by_session[s, c] = problem.score[problem.session_of == s, c].mean()
+            for d in range(len(problem.dyads)):
+                by_dyad[d, c] = problem.score[problem.dyad_of == d, c].mean()
+            continue
+        by_dyad[:, c] = values["level_mean"][endogenous.index(name)]
+        by_session[:, c] = values["level_mean"][endogenous.index(name)]
+        for group in ("dyad", "session"):
+            columns = [label for item in spec.varying if item.group == group for label in item.names]
+            if f"{name} ~ 1" not in columns:
+                continue
+            effect = values[f"{group}_effects"][:, columns.index(f"{name} ~ 1")]
+            if group == "dyad":
+                by_dyad[:, c] += effect
+                by_session[:, c] += effect[problem.dyad_of_session]
+            else:
+                by_session[:, c] += effect
+    for p, path in enumerate(spec.paths):
+        if path.term.is_between:
+            for s, d in enumerate(problem.dyad_of_session):
+                term = 1.0
+                for factor in path.term.factors:
+                    c = names.index(factor.name)
+                    term *= by_dyad[d, c] if factor.level == "dyad" else by_session[s, c]
+                by_session[s, names.index(path.outcome)] += values["path"][p] * term
+    return by_dyad, by_session
+
+
+def product(problem, outcome, term, latent, by_dyad, by_session, n):
+    """Return one term at one exchange: the product of its factors, each centred as design section 5 says."""
+    names, spec = list(problem.constructs), problem.spec
+    s, d = problem.session_of[n], problem.dyad_of[n]
+    value = 1.0
+    for factor in term.factors:
+        at = n if factor.kind != "lag" else problem.previous[n]
+        if factor.name in problem.covariates:
+            value *= problem.covariate[at, problem.covariates.index(factor.name)]
+            continue
+        c = names.index(factor.name)
+        if factor.kind == "mean":
+            value *= by_dyad[d, c] if factor.level == "dyad" else by_session[s, c]
+            continue
+        party = spec.party(factor.name)
+        dynamic = factor.kind == "lag" and len(term.factors) == 1 and party in ("client", spec.party(outcome))
+        centre = {
+            "none": 0.0,
+            "grand": by_dyad[:, c].mean(),
+            "dyad": by_dyad[d, c],
+            "session": by_session[s, c],
+        }["session" if dynamic else spec.centring]
+        value *= latent[at, c] - centre
+    return value
