@@ -68,10 +68,12 @@ class Example(Frozen):
 class Construct(Frozen):
     """One construct: definition, who shows it, what a rater reads, an anchor for each scale point.
 
-    ``shows`` are the turns of the rated exchange that a rater reads; ``context`` is the number of whole
-    previous exchanges of the same session shown before it.
+    ``phrase`` is the construct in everyday words, for raters too small for its definition. ``shows`` are
+    the turns of the rated exchange that a rater reads; ``context`` is the number of whole previous
+    exchanges of the same session shown before it.
     """
 
+    phrase: str = Field(min_length=1)
     who: Literal["therapist", "client", "dyad"]
     shows: tuple[Speaker, ...] = Field(min_length=1)
     context: int = Field(ge=0, le=20)

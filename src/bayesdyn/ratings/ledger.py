@@ -9,12 +9,12 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bayesdyn.artefacts import sha256_json
+from bayesdyn.artefacts import sha256_json, whole_file
 from bayesdyn.errors import ArtefactError, Fault, InputError
 from bayesdyn.ratings.parse import Reading
 
@@ -219,6 +219,25 @@ def seal_ledger(path: str | Path) -> None:
         raise _unwritable(Path(path), error) from None
     finally:
         connection.close()
+
+
+def copy_ledger(source: str | Path, target: str | Path, *, without: str) -> None:
+    """Copy a ledger whole or not at all, but for the ratings of one rater, who is then asked anew.
+
+    Raises
+    ------
+    InputError, ArtefactError
+        As :func:`open_ledger`, or if ``target`` cannot be written.
+    """
+    with (
+        open_ledger(source, create=False) as opened,
+        whole_file(target) as part,
+        closing(sqlite3.connect(part, isolation_level=None)) as copy,
+    ):
+        opened._connection.backup(copy)
+        copy.execute("delete from rating where rater = ?", (without,))
+        copy.execute("pragma journal_mode = delete")
+        copy.execute("vacuum")
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, create: bool) -> None:

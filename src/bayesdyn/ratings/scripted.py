@@ -1,0 +1,159 @@
+"""A scripted stand-in for an LLM server: speaks the chat protocol over HTTP, and answers by a rule.
+
+For tests, and for a dry run of a study (``base_url`` of a panel set to its address): the whole path from
+transcripts to ratings without a model. Its answers depend on the words of the last message only, mean
+nothing, and carry the model name ``scripted``, so that they cannot pass for ratings.
+"""
+
+import hashlib
+import json
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+MODEL = "scripted"
+
+
+@dataclass(frozen=True)
+class Script:
+    """How the server behaves.
+
+    Attributes
+    ----------
+    labels
+        The scale labels that its answers spread their probability over.
+    off_scale
+        Probability mass that it puts on a token off the scale.
+    logprobs
+        False: it answers without log probabilities, as some servers do.
+    delay
+        Seconds before each answer.
+    fail
+        HTTP status by request number (from 1); other requests succeed.
+    always
+        HTTP status of every request; None: they succeed.
+    finish
+        Reason for stopping that answers carry.
+    refusal
+        Text of a refusal, in place of an answer.
+    api_key
+        The bearer token that it asks for; None: any.
+    """
+
+    labels: Sequence[str] = ("none", "low", "medium", "high", "extreme")
+    off_scale: float = 0.05
+    logprobs: bool = True
+    delay: float = 0.0
+    fail: dict[int, int] = field(default_factory=dict)
+    always: int | None = None
+    finish: str = "length"
+    refusal: str | None = None
+    api_key: str | None = None
+
+
+class ScriptedServer:
+    """A scripted server on a free loopback port, while the ``with`` block runs.
+
+    Attributes
+    ----------
+    requests
+        How many requests came.
+    asked
+        How often each last message came, by its sha256: two is a question asked twice.
+    """
+
+    def __init__(self, script: Script | None = None, port: int = 0) -> None:
+        self.script = script or Script()
+        self.requests = 0
+        self.asked: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def base_url(self) -> str:
+        """Address for a panel, with ``/v1``."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def reply(self, body: dict[str, Any], key: str) -> tuple[int, dict[str, Any]]:
+        """Return status and JSON of one request; counts it."""
+        text = json.dumps(body["messages"], sort_keys=True)
+        with self._lock:
+            self.requests += 1
+            number = self.requests
+            self.asked[hashlib.sha256(text.encode()).hexdigest()] += 1
+        script = self.script
+        time.sleep(script.delay)
+        if script.api_key is not None and key != f"Bearer {script.api_key}":
+            return 401, {"error": {"message": "invalid api key"}}
+        status = script.always or script.fail.get(number)
+        if status is not None:
+            return status, {"error": {"message": f"scripted failure {status}"}}
+        return 200, completion(script, text)
+
+
+def completion(script: Script, text: str) -> dict[str, Any]:
+    """Return the protocol's answer to a request; the same text always gets the same answer."""
+    probabilities = scripted_probabilities(script, text)
+    tops = [
+        {"token": label, "bytes": list(label.encode()), "logprob": math.log(p)}
+        for label, p in zip(script.labels, probabilities, strict=True)
+    ]
+    if script.off_scale > 0:
+        tops.append({"token": "the", "bytes": list(b"the"), "logprob": math.log(script.off_scale)})
+    tops.sort(key=lambda top: -top["logprob"])
+    message = {"role": "assistant", "content": tops[0]["token"], "refusal": script.refusal}
+    content = [{**tops[0], "top_logprobs": tops}]
+    choice = {
+        "index": 0, "finish_reason": script.finish, "message": message,
+        "logprobs": {"content": content, "refusal": None} if script.logprobs else None,
+    }  # fmt: skip
+    return {"id": "scripted", "object": "chat.completion", "created": 0, "model": MODEL, "choices": [choice]}
+
+
+def scripted_probabilities(script: Script, text: str) -> list[float]:
+    """Return the probabilities on the labels (their sum is 1 - off_scale), drawn from the text's hash."""
+    digest = hashlib.sha256(text.encode()).digest()
+    weights = [1 + digest[index] for index in range(len(script.labels))]
+    return [(1 - script.off_scale) * weight / sum(weights) for weight in weights]
+
+
+def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status, answer = server.reply(body, self.headers.get("Authorization", ""))
+            payload = json.dumps(answer).encode()
+            try:
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(payload)))
+                self.end_headers()
+                self.wfile.write(payload)
+            except (BrokenPipeError, ConnectionResetError):
+                self.close_connection = True
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep the terminal quiet."""
+
+    return Handler
