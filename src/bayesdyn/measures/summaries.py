@@ -97,7 +97,7 @@ def summarise(
     """Return score and standard error as a likelihood summary: no prior of theta is in it.
 
     The score is m + ``sum_r lambda_r (y_ir - m - severity_r) / v_ir`` over ``sum_r lambda_r^2 / v_ir``, v_ir
-    the error variance of the rating, at posterior means (geometric for what is positive). The log error variance
+    the error variance of the rating, at posterior means (geometric where positive). The log error variance
     of an exchange has a posterior; ``se`` is exp of half its mean, and ``kappa_sd`` is its SD, so that the
     error SD is ``se exp(kappa / 2)`` with ``kappa ~ N(0, kappa_sd^2)``.
 

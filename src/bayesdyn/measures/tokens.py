@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 BINS = 20
 _FEWEST = 15
 _CAP = 5.0
+_LEAST = 0.1
 _PATTERNS = 256
 
 
@@ -29,9 +30,9 @@ def relative_variance(value: NDArray[np.float64], token: NDArray[np.float64]) ->
     -------
     numpy.ndarray
         Same shape. 1 where there is no distribution, so that such a rating has the average error variance.
-        Ratings are sorted by value into at most 20 bins of at least 15; the mean within each bin is 1
-        before values above 5 are set to 5 (one odd distribution must not rule the estimate) and the whole
-        is divided by its mean.
+        Ratings are sorted by value into at most 20 bins of at least 15, each divided by its own line of
+        token variance on value; the mean within each bin is 1 before values above 5 are set to 5 (one odd
+        distribution must not rule the estimate) and the whole is divided by its mean.
     """
     q = np.ones(len(value))
     known = np.flatnonzero(np.isfinite(value) & np.isfinite(token))
@@ -39,11 +40,23 @@ def relative_variance(value: NDArray[np.float64], token: NDArray[np.float64]) ->
         return q
     order = known[np.argsort(value[known], kind="stable")]
     for part in np.array_split(order, min(BINS, len(order) // _FEWEST)):
-        usual = token[part].mean()
-        if usual > 1e-12:
-            q[part] = np.minimum(token[part] / usual, _CAP)
+        ratio = _ratio(value[part], token[part])
+        if ratio is not None:
+            q[part] = np.minimum(ratio, _CAP)
     q[known] /= q[known].mean()
     return q
+
+
+def _ratio(value: NDArray[np.float64], token: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return token variance over its line on value within one bin, with mean 1; None where it is all 0."""
+    level = token.mean()
+    if level <= 1e-12:
+        return None
+    away = value - value.mean()
+    spread = float(np.square(away).sum())
+    slope = float((away * token).sum()) / spread if spread > 0 else 0.0
+    ratio = token / np.maximum(level + slope * away, _LEAST * level)
+    return ratio / ratio.mean()
 
 
 def binned(q: NDArray[np.float64], raters: int) -> NDArray[np.float64]:
