@@ -1,0 +1,52 @@
+"""Priors by class and by path."""
+
+import pytest
+
+import bayesdyn as bd
+from bayesdyn.errors import InputError
+from bayesdyn.structure.priors import parse_prior, resolve_priors
+from bayesdyn.structure.spec import with_default_laws
+
+CONSTRUCTS = ("disclosure", "self_negative", "outward_negative", "empathy", "exploration", "rapport")
+
+
+def test_classes_of_lags_and_paths():
+    spec = with_default_laws(bd.load_model("chen2026"), CONSTRUCTS)
+    priors = resolve_priors(spec)
+    found = {path.name: str(priors.of_path(spec, path)) for path in spec.paths}
+    assert found["disclosure ~ empathy"] == "normal(0, 0.5)"
+    assert found["disclosure ~ lag(disclosure)"] == "normal(0.3, 0.2)"
+    assert found["disclosure ~ lag(self_negative)"] == "normal(0, 0.1)"
+    assert found["empathy ~ lag(exploration)"] == "normal(0, 0.1)"
+    assert found["empathy ~ lag(disclosure)"] == "normal(0, 0.5)"
+    assert found["rapport ~ lag(rapport)"] == "normal(0.3, 0.2)"
+
+
+@pytest.mark.parametrize(
+    "text", ["normal(0)", "norml(0, 1)", "normal(0, -1)", "lkj(x)", "normal 0 1", "half_normal(0)"]
+)
+def test_malformed_priors_say_what_is_wanted(text):
+    with pytest.raises(ValueError, match=r"normal|number|above"):
+        parse_prior(text)
+
+
+def test_overrides_by_class_label_and_path():
+    text = bd.load_model("chen2026").text
+    lines = ['path = "normal(0, 1)"', 'de = "normal(0.2, 0.1)"', 'residual_sd = "half_normal(2)"']
+    priors = "\n".join(["[priors]", *lines, "", "[constructs]"])
+    spec = bd.load_model(text.replace("[constructs]", priors))
+    resolved = resolve_priors(spec)
+    by_name = {path.name: path for path in spec.paths}
+    assert str(resolved.of_path(spec, by_name["disclosure ~ empathy"])) == "normal(0.2, 0.1)"
+    assert str(resolved.of_path(spec, by_name["disclosure ~ rapport"])) == "normal(0, 1)"
+    assert resolved["residual_sd"].numbers == (2.0,)
+
+
+def test_faults_of_priors_are_gathered():
+    text = bd.load_model("chen2026").text
+    bad = '[priors]\npaht = "normal(0, 1)"\nde = "lkj(2)"\n\n[constructs]'
+    with pytest.raises(InputError) as caught:
+        resolve_priors(bd.load_model(text.replace("[constructs]", bad)))
+    assert "paht" in str(caught.value)
+    assert "path" in str(caught.value)
+    assert "de" in str(caught.value)
