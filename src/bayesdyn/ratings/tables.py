@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bayesdyn.errors import Fault, FaultList, InputError
+from bayesdyn.ratings.codebook import Codebook, load_codebook
 from bayesdyn.tables import KEY, RATING_COLUMNS, check_ratings
 
 _REQUIRED = [*KEY, "construct", "rater", "value"]
@@ -16,28 +17,33 @@ _SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def read_ratings(
-    path: str | Path,
-    *,
+    path_or_frame: str | Path | pd.DataFrame,
     columns: Mapping[str, str] | None = None,
+    *,
     constructs: Mapping[str, str] | None = None,
     rater: str | None = None,
+    codebook: str | Path | Codebook | None = None,
     encoding: str = "utf-8",
 ) -> pd.DataFrame:
     """Read ratings of human coders, or of any raters from elsewhere.
 
     Parameters
     ----------
-    path
-        A ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file, one row per rating: columns ``dyad``,
-        ``session``, ``t``, ``construct``, ``rater``, ``value``, and what else
+    path_or_frame
+        A ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file, or a table, one row per rating: columns
+        ``dyad``, ``session``, ``t``, ``construct``, ``rater``, ``value``, and what else
         :func:`bayesdyn.tables.check_ratings` knows. Other columns are left out: a note may quote a client.
     columns
         Our name to the file's, where they differ.
     constructs
         For a table with one column per construct: construct to its column, in place of ``construct`` and
-        ``value``.
+        ``value``. With a codebook, a table without those two needs no map where a construct's column bears
+        its name.
     rater
         Who gave all these ratings, in place of a column ``rater``.
+    codebook
+        A codebook's name, file or content: constructs must be among its own, and its scale is that of ratings
+        that state none, so that values off the scale are faults. None: constructs and values as they are.
     encoding
         Of a text file.
 
@@ -51,12 +57,18 @@ def read_ratings(
     ------
     InputError
         With all faults: an unreadable file, another encoding, missing columns with the nearest found, values
-        that are no numbers, and those of :func:`bayesdyn.tables.check_ratings`.
+        that are no numbers, constructs that are not in the codebook, and those of
+        :func:`bayesdyn.tables.check_ratings`.
     """
-    file = Path(path)
-    frame = _load(file, encoding)
+    book = None if codebook is None else load_codebook(codebook)
+    if isinstance(path_or_frame, str | Path):
+        frame, source_name = _load(Path(path_or_frame), encoding), Path(path_or_frame).name
+    else:
+        frame, source_name = path_or_frame, ""
     found = [str(name) for name in frame.columns]
     given = dict(columns or {})
+    if constructs is None and book is not None and not {"construct", "value"} & {*found, *given}:
+        constructs = {name: name for name in book.constructs if name in found}
     faults = FaultList()
     for name in given:
         if name not in RATING_COLUMNS:
@@ -76,7 +88,7 @@ def read_ratings(
             near = get_close_matches(source, found, n=1)
             hint = f"Is it {near[0]!r}? " if near else ""
             remedy = f"{hint}The file has {', '.join(found)}: map them with columns="
-            faults.add(f"column {source} (for {name}) is missing", remedy, file.name)
+            faults.add(f"column {source} (for {name}) is missing", remedy, source_name)
     faults.raise_if_any("These ratings cannot be used")
     table = frame[list(wanted.values())].set_axis(list(wanted), axis=1)
     if constructs:
@@ -87,8 +99,25 @@ def read_ratings(
     for name in _NUMBERS:
         if name in table.columns:
             table[name] = _numbers(table[name], name, faults)
+    if book is not None:
+        table = _on_the_codebook(table, book, faults)
     faults.raise_if_any("These ratings cannot be used")
     return check_ratings(table)
+
+
+def _on_the_codebook(table: pd.DataFrame, book: Codebook, faults: FaultList) -> pd.DataFrame:
+    """Return the ratings with the codebook's scale where they state none; note unknown constructs."""
+    for name in sorted(set(table["construct"].dropna().astype(str)) - set(book.constructs)):
+        near = get_close_matches(name, book.constructs, n=1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        faults.add(
+            f"construct {name!r} is not in codebook {book.name}",
+            f"{hint}It has {', '.join(book.constructs)}",
+        )
+    ends = {"scale_min": float(book.scale.min), "scale_max": float(book.scale.max)}
+    return table.assign(
+        **{name: table[name].fillna(end) if name in table.columns else end for name, end in ends.items()}
+    )
 
 
 def _load(file: Path, encoding: str) -> pd.DataFrame:
