@@ -1,0 +1,81 @@
+"""How the command line spells mappings, lists and ranges, and how it shows tables."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bayesdyn.errors import FaultList
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+File = Annotated[Path, typer.Argument(show_default=False)]
+Out = Annotated[Path, typer.Option("--out", help="File to write.")]
+Seed = Annotated[int, typer.Option("--random-seed", min=0, show_default=False, help="Seed of the sampler.")]
+Least4 = Annotated[int, typer.Option(min=4)]
+Least1 = Annotated[int, typer.Option(min=1)]
+Backend = Annotated[str, typer.Option(help="jax or numba.")]
+
+
+def pairs(option: str, values: Iterable[str]) -> dict[str, str]:
+    """Return ``a=b`` pairs, one or several (comma) in each value, as a mapping.
+
+    Raises
+    ------
+    InputError
+        A part without ``=``.
+    """
+    faults, found = FaultList(), {}
+    for part in words(values):
+        left, sign, right = part.partition("=")
+        if not sign or not left.strip() or not right.strip():
+            faults.add(f"{part!r} is no pair", "Write NAME=VALUE, several with commas", option)
+        found[left.strip()] = right.strip()
+    faults.raise_if_any("This option cannot be used")
+    return found
+
+
+def words(values: Iterable[str]) -> list[str]:
+    """Return the parts of comma-separated values."""
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
+def numbers(option: str, values: dict[str, str]) -> dict[str, float]:
+    """Return the values of a mapping as numbers.
+
+    Raises
+    ------
+    InputError
+        A value that is no number.
+    """
+    return {name: number(f"{option} {name}", value, float) for name, value in values.items()}
+
+
+def number[N: (int, float)](option: str, text: str, kind: Callable[[str], N]) -> N:
+    """Return a text as a number.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    try:
+        return kind(text)
+    except ValueError:
+        faults = FaultList()
+        noun = "whole number" if kind is int else "number"
+        faults.add(f"{text!r} is no {noun}", f"Give a {noun}", option)
+        faults.raise_if_any("This option cannot be used")
+        raise
+
+
+def show(frame: "pd.DataFrame", *, index: bool = False) -> None:
+    """Print a table on stdout, numbers to three digits."""
+    typer.echo(frame.to_string(index=index, float_format=lambda value: f"{value:.3f}", na_rep=""))
+
+
+def say(line: str) -> None:
+    """Tell something on stderr: stdout is for results."""
+    typer.echo(line, err=True)
