@@ -6,6 +6,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
+from bayesdyn.fitting.fits import posterior_of
 
 _GROUPS = ("posterior", "sample_stats", "observed_data", "constant_data")
 _AGREEMENT = ("construct", "panel", "statistic", "estimate", "lower", "upper", "ci_prob", "n", "note")
@@ -36,7 +37,7 @@ def check_inputs(
     if naive is not None and not faults.faults:
         if naive.attrs.get("measurement") != "none":
             faults.add("it was not fitted to the scores as they are", 'Fit with measurement="none"', "naive")
-        if naive.attrs.get("spec") != fit.attrs.get("spec"):
+        if _written(naive) != _written(fit):
             faults.add("it is a fit of another model", "Fit the same model to the same measures", "naive")
     missing = [] if agreement is None else [name for name in _AGREEMENT if name not in agreement.columns]
     if missing:
@@ -54,3 +55,9 @@ def _check_counts(counts: Mapping[str, object], where: str, faults: FaultList, d
             _check_counts(value, f"{where}, {key}", faults, depth + 1)
         elif isinstance(value, bool) or not isinstance(value, int | float):
             faults.add(f"{key} is no count", "Give numbers only: a report holds no text of a study", where)
+
+
+def _written(fit: xr.DataTree) -> set[str]:
+    """Return the paths that the model file states; noisy predictors' default laws come and go with error."""
+    path = posterior_of(fit)["path"]
+    return set(path["path_name"].values[path["path_origin"].values == "written"])
