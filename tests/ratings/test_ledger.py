@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bayesdyn.errors import ArtefactError, InputError
-from bayesdyn.ratings.ledger import Entry, Question, open_ledger, seal_ledger
+from bayesdyn.ratings.ledger import Entry, Question, copy_ledger, open_ledger, seal_ledger
 from bayesdyn.ratings.parse import Reading
 
 RATED = Reading((0.1, 0.9), 1.9, 0.05, "")
@@ -133,3 +133,15 @@ def test_two_processes_write_one_ledger(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
     connection.close()
+
+
+def test_a_copy_lacks_one_rater_and_nothing_else(tmp_path: Path) -> None:
+    other = Entry(Question("empathy", "s", 0, "passage1", "prompt", "book"), RATED, "logprobs", "m", 0.1)
+    with open_ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.add([entry(1), other], {})
+    copy_ledger(tmp_path / "l.sqlite", tmp_path / "copy.sqlite", without="s")
+    keys = [entry(1).question.key, other.question.key]
+    with open_ledger(tmp_path / "copy.sqlite", create=False) as ledger:
+        assert ledger.has(keys) == {keys[0]}
+    with open_ledger(tmp_path / "l.sqlite", create=False) as ledger:
+        assert ledger.has(keys) == set(keys)
