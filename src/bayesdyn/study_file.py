@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from bayesdyn.errors import Fault, FaultList, FaultsError, InputError
 from bayesdyn.ratings.yaml_file import Frozen
@@ -59,6 +59,17 @@ class MeasuresFrom(Frozen):
     reliability_prior: tuple[float, float] | dict[str, tuple[float, float]] = (6.0, 4.0)
     discrimination: Literal["auto", "equal", "proportional", "free"] = "auto"
     draws: int = Field(default=400, ge=4)
+
+    @field_validator("reliability_prior", mode="before")
+    @classmethod
+    def _betas(cls, value: object) -> object:
+        for prior in value.values() if isinstance(value, dict) else [value]:
+            whole = isinstance(prior, list | tuple) and len(prior) == 2
+            if not whole or not all(isinstance(part, int | float) and part > 0 for part in prior):
+                raise ValueError(
+                    "it is no Beta; Give two numbers above 0, such as [6, 4], or a table of them"
+                )
+        return value
 
 
 class FitBy(Frozen):
@@ -168,9 +179,17 @@ def gather(faults: FaultList, where: str, error: FaultsError) -> None:
 
 
 def _faults(error: ValidationError, lines: Mapping[tuple[str, ...], int]) -> Iterator[Fault]:
+    """Yield one fault per place, in the order of the file."""
+    told: set[tuple[str, ...]] = set()
     for case in sorted(error.errors(include_url=False), key=lambda case: _line(case["loc"], lines)):
-        keys = tuple(str(step) for step in case["loc"] if isinstance(step, str) and step not in _UNION_PARTS)
-        line = _line(case["loc"], lines)
+        keys = tuple(map(str, case["loc"]))
+        # What pydantic adds to a place within a union is no key of the file.
+        there = max((n for n in range(len(keys) + 1) if keys[:n] in lines), default=0)
+        keys = keys if case["type"] == "missing" else keys[: max(there, 1)]
+        if keys in told:
+            continue
+        told.add(keys)
+        line = _line(keys, lines)
         where = (f"line {line}, " if line else "") + (f"[{keys[0]}]" + "".join(f" {key}" for key in keys[1:]))
         word = keys[-1]
         match case["type"]:
@@ -182,9 +201,12 @@ def _faults(error: ValidationError, lines: Mapping[tuple[str, ...], int]) -> Ite
                 yield Fault(f"{word!r} is missing", "Add it", where)
             case "literal_error":
                 expected = str(case.get("ctx", {}).get("expected", ""))
-                words = [part.strip(" '") for part in expected.replace(" or ", ",").split(",")]
-                remedy = did_you_mean(str(case["input"]), words) or f"Give {expected}"
+                options = [part.strip(" '") for part in expected.replace(" or ", ",").split(",")]
+                remedy = did_you_mean(str(case["input"]), options) or f"Give {expected}"
                 yield Fault(f"{case['input']!r} is not known", remedy, where)
+            case "value_error":
+                what, _, remedy = str(case["msg"]).removeprefix("Value error, ").partition("; ")
+                yield Fault(what, remedy, where)
             case _:
                 shown = f" (found {case['input']!r})" if isinstance(case["input"], str | int | float) else ""
                 yield Fault(case["msg"][0].lower() + case["msg"][1:] + shown, "", where)
@@ -206,8 +228,3 @@ def _model_at(keys: tuple[str, ...]) -> type[BaseModel]:
             if isinstance(kind, type) and issubclass(kind, BaseModel)
         )
     return model
-
-
-_UNION_PARTS = ("str", "constrained-str", "literal[False]", "function-after", "dict[str,tuple[float, float]]",
-                "tuple[float, float]")  # fmt: skip
-"""What pydantic puts into the place of a fault in a union; no key of a study."""
