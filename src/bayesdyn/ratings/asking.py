@@ -1,8 +1,8 @@
 """Ask one rater a stream of questions: bounded concurrency, every answer stored before the next question."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -100,35 +100,22 @@ def run_apart(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
     Ctrl-C cancels it, waits until it has put its things away, and is raised again.
     """
-    failure: list[BaseException] = []
-    loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
-    started = threading.Event()
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
 
     async def main() -> None:
         task = asyncio.ensure_future(make())
-        loops.append((asyncio.get_running_loop(), task))
-        started.set()
+        running.append((asyncio.get_running_loop(), task))
         await task
 
-    def target() -> None:
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="bayesdyn-rate") as pool:
+        future = pool.submit(lambda: asyncio.run(main()))
         try:
-            asyncio.run(main())
-        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread, none is lost
-            failure.append(error)
-        finally:
-            started.set()
-
-    thread = threading.Thread(target=target, name="bayesdyn-rate")
-    thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(0.2)
-    except KeyboardInterrupt:
-        started.wait()
-        for loop, task in loops:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(task.cancel)
-        thread.join()
-        raise
-    if failure:
-        raise failure[0]
+            # In short waits: an endless one cannot be interrupted on every system.
+            while not future.done():
+                wait([future], timeout=0.2)
+        except KeyboardInterrupt:
+            for loop, task in running:
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(task.cancel)
+            raise
+        future.result()
