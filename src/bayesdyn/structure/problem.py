@@ -14,7 +14,8 @@ import xarray as xr
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.model_file import check_names
-from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec, Varying, with_default_laws
+from bayesdyn.structure.rows import check_scores, complete_rows, covariate_values, filled_values
+from bayesdyn.structure.spec import ModelSpec, Varying, with_default_laws
 from bayesdyn.structure.terms import TermTable, tabulate
 
 MEASUREMENTS = ("none", "known")
@@ -133,14 +134,15 @@ def prepare(
     constructs = tuple(name for name in spec.names if name in available)
     covariates = tuple(name for name in spec.names if name not in available)
 
-    frame = _complete(measures)
+    frame = complete_rows(measures)
     row = frame["row"].to_numpy()
     picked = measures.sel(construct=list(constructs))
-    raw, raw_se = _filled(picked["score"].values, row), _filled(picked["se"].values, row)
+    raw, raw_se = filled_values(picked["score"].values, row), filled_values(picked["se"].values, row)
     rated = np.isfinite(raw)
-    _check_scores(constructs, raw, raw_se, rated, measurement, faults)
+    check_scores(constructs, raw, raw_se, rated, measurement, faults)
     covariate = np.column_stack(
-        [_covariate(name, measures, frame, row, faults) for name in covariates] or [np.empty((len(row), 0))]
+        [covariate_values(name, measures, frame, row, faults) for name in covariates]
+        or [np.empty((len(row), 0))]
     )
     faults.raise_if_any(f"Model {spec.name!r} cannot be fitted to these measures")
 
@@ -176,7 +178,7 @@ def prepare(
         score=np.where(rated, (raw - shift) / scale, 0.0),
         se=np.where(rated, np.sqrt(error_factor) * raw_se / scale, 1.0),
         rated=rated,
-        covariate=covariate.astype(float),
+        covariate=covariate,
         error_corr=picked["error_corr"].sel(construct2=list(constructs)).values
         if "error_corr" in measures
         else np.eye(len(constructs)),
@@ -188,82 +190,6 @@ def prepare(
         terms=tabulate(full, constructs, covariates, endogenous),
         notes=tuple(notes),
     )
-
-
-def _complete(measures: xr.Dataset) -> pd.DataFrame:
-    """Return one row per exchange with every gap in t filled, sorted; dyads and sessions in sorted order."""
-    given = pd.DataFrame(
-        {
-            "dyad": measures["dyad"].values.astype(str),
-            "session": measures["session"].values.astype(str),
-            "t": measures["t"].values.astype(int),
-            "row": np.arange(measures.sizes["exchange"]),
-        }
-    ).sort_values(["dyad", "session", "t"], kind="stable")
-    spans = given.groupby(["dyad", "session"])["t"].agg(["min", "max"])
-    grid = pd.DataFrame(
-        [
-            (dyad, session, t)
-            for (dyad, session), low, high in spans.itertuples()
-            for t in range(low, high + 1)
-        ],
-        columns=["dyad", "session", "t"],
-    )
-    frame = grid.merge(given, on=["dyad", "session", "t"], how="left")
-    frame["row"] = frame["row"].fillna(-1).astype(int)
-    frame["session_label"] = frame["dyad"] + ":" + frame["session"]
-    frame["first"] = ~frame.duplicated("session_label")
-    return frame
-
-
-def _filled(values: np.ndarray, row: np.ndarray) -> np.ndarray:
-    return np.where((row >= 0)[:, None], values[row], np.nan).astype(float)
-
-
-def _check_scores(
-    constructs: tuple[str, ...],
-    raw: np.ndarray,
-    raw_se: np.ndarray,
-    rated: np.ndarray,
-    measurement: str,
-    faults: FaultList,
-) -> None:
-    for c, name in enumerate(constructs):
-        present = raw[rated[:, c], c]
-        if not present.size:
-            faults.add(f"construct {name} has no score at all", "Rate it, or leave it out of the model")
-        elif np.ptp(present) == 0:
-            faults.add(
-                f"construct {name} is constant",
-                "Leave it out of the model: it cannot predict or be predicted",
-            )
-        bad = rated[:, c] & ~(raw_se[:, c] > 0)
-        if measurement != "none" and bad.any():
-            faults.add(
-                f"construct {name} has {bad.sum()} scores without a standard error above 0",
-                'Give every score its se, or fit with measurement="none"',
-            )
-
-
-def _covariate(
-    name: str, measures: xr.Dataset, frame: pd.DataFrame, row: np.ndarray, faults: FaultList
-) -> np.ndarray:
-    if name in BUILT_IN_COVARIATES and name not in measures:
-        place = frame.groupby("session_label")["t"]
-        span = (place.transform("max") - place.transform("min")).to_numpy()
-        return np.where(span > 0, (frame["t"] - place.transform("min")) / np.maximum(span, 1) - 0.5, 0.0)
-    values = measures[name].values
-    if values.dtype.kind not in "biuf":
-        faults.add(f"covariate {name} is not numeric", "Code it as numbers, one column per contrast")
-        return np.zeros(len(row))
-    # A gap has no covariate of its own: it takes the value before it, which for a fixed trait is exact.
-    filled = pd.Series(np.where(row >= 0, values.astype(float)[row], np.nan)).where(lambda s: s.notna())
-    gap = row < 0
-    if np.isnan(values.astype(float)).any():
-        faults.add(
-            f"covariate {name} misses {int(np.isnan(values.astype(float)).sum())} values", "Fill or drop them"
-        )
-    return filled.where(~gap, filled.groupby(frame["session_label"].to_numpy()).ffill()).to_numpy()
 
 
 def _standardisation(

@@ -13,18 +13,11 @@ import xarray as xr
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.priors import lag_class
 from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec, Path, with_default_laws
-from bayesdyn.structure.terms import (
-    TermTable,
-    between_order,
-    effect_names,
-    intercept_places,
-    offsets,
-    residual_blocks,
-    tabulate,
-)
+from bayesdyn.structure.states import draw_levels, draw_states, residual_covariance
+from bayesdyn.structure.terms import effect_names, tabulate
 
 DEFAULT_RELIABILITY = 0.7
-_OWN_LAG, _CROSS_LAG, _RESIDUAL_CORR, _LEVEL_SD, _SLOPE_SD = 0.3, 0.05, 0.2, 0.3, 0.1
+_OWN_LAG, _CROSS_LAG = 0.3, 0.05
 _SCALE = (3.0, 0.8)  # raw = 3 + 0.8 standardised: the middle and a usual spread of a 1 to 5 scale
 
 
@@ -68,8 +61,8 @@ def simulate(
     measures : xr.Dataset
         Measures with dims (exchange, construct), with the fixed ``shift`` and ``scale``.
     truth : xr.Dataset
-        ``path`` (path_name), ``level_mean``, ``residual_cov``, ``dyad_cov``, ``session_cov``, ``dyad_effects``,
-        ``session_effects``, ``latent`` (exchange, construct): as in a fit's posterior.
+        ``path`` (path_name), ``level_mean``, ``residual_cov``, ``dyad_cov``, ``session_cov``,
+        ``dyad_effects``, ``session_effects``, ``latent`` (exchange, construct): as in a fit's posterior.
 
     Raises
     ------
@@ -92,9 +85,9 @@ def simulate(
     table = tabulate(full, constructs, covariates, endogenous)
 
     index = _index(dyads, sessions, exchanges, rng_level)
-    levels = _levels(full, endogenous, index, rng_level)
-    residual_cov = _residual_cov(full, endogenous)
-    latent = _states(
+    levels = draw_levels(full, endogenous, index, rng_level)
+    residual_cov = residual_covariance(full, endogenous)
+    latent = draw_states(
         full, table, constructs, endogenous, covariates, coefficients, levels, residual_cov, index, rng_state
     )
 
@@ -208,116 +201,3 @@ def _index(
     frame = pd.DataFrame(rows, columns=["dyad", "session", "t", "phase"])
     frame["label"] = frame["dyad"] + ":" + frame["session"]
     return frame
-
-
-def _levels(
-    spec: ModelSpec, endogenous: tuple[str, ...], index: pd.DataFrame, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """Draw group effects; SD 0.3 for intercepts, 0.1 for slopes, all correlations 0.2."""
-    found: dict[str, np.ndarray] = {}
-    for group, count in (("dyad", index["dyad"].nunique()), ("session", index["label"].nunique())):
-        names = effect_names(spec, group)
-        sd = np.array([_LEVEL_SD if name.endswith("~ 1") else _SLOPE_SD for name in names])
-        corr = np.full((len(names), len(names)), _RESIDUAL_CORR) + (1 - _RESIDUAL_CORR) * np.eye(len(names))
-        cov = corr * sd * sd[:, None]
-        draws = rng.standard_normal((count, len(names)))
-        found[f"{group}_cov"] = cov
-        found[group] = draws @ np.linalg.cholesky(cov).T if names else draws
-    return found
-
-
-def _residual_cov(spec: ModelSpec, endogenous: tuple[str, ...]) -> np.ndarray:
-    """Return residual covariance: variance 0.8, correlation 0.2 within each block."""
-    cov = 0.8 * np.eye(len(endogenous))
-    for block in residual_blocks(spec, endogenous):
-        for a in block:
-            for b in block:
-                if a != b:
-                    cov[a, b] = 0.8 * _RESIDUAL_CORR
-    return cov
-
-
-def _states(
-    spec: ModelSpec,
-    table: TermTable,
-    constructs: tuple[str, ...],
-    endogenous: tuple[str, ...],
-    covariates: tuple[str, ...],
-    coefficients: np.ndarray,
-    levels: dict[str, np.ndarray],
-    residual_cov: np.ndarray,
-    index: pd.DataFrame,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Return the latent states (N, C), drawn exchange by exchange in causal order."""
-    start = offsets(len(constructs), len(covariates))
-    dyad_code, session_code = pd.factorize(index["dyad"])[0], pd.factorize(index["label"])[0]
-    place = [constructs.index(name) for name in endogenous]
-    dyad_level = np.zeros((dyad_code.max() + 1, len(constructs)))
-    session_level = np.zeros((session_code.max() + 1, len(constructs)))
-    effect, v = intercept_places(spec, "dyad", endogenous)
-    dyad_level[:, np.array(place)[v]] = levels["dyad"][:, effect]
-    dyad_of_session = dyad_code[np.flatnonzero(index["t"].to_numpy() == 0)]
-    session_level += dyad_level[dyad_of_session]
-    effect, v = intercept_places(spec, "session", endogenous)
-    session_level[:, np.array(place)[v]] += levels["session"][:, effect]
-    both = np.hstack([session_level, dyad_level[dyad_of_session]])
-    for p in between_order(spec, table):
-        columns = [column - start["session"] for column in table.between[p]]
-        outcome = constructs.index(spec.paths[p].outcome)
-        both[:, outcome] += coefficients[p] * both[:, columns].prod(axis=1)
-    session_level = both[:, : len(constructs)]
-
-    chol = np.linalg.cholesky(residual_cov)
-    start_chol = np.linalg.cholesky(residual_cov / 0.8 * 0.9)
-    causal = _causal_order(spec, endogenous)
-    latent = np.zeros((len(index), len(constructs)))
-    t, phase = index["t"].to_numpy(), index["phase"].to_numpy()
-    slope_rows = list(
-        zip(table.slope_term, table.slope_outcome, table.slope_effect, table.slope_group, strict=True)
-    )
-    for n in range(len(index)):
-        mean, by_dyad = session_level[session_code[n]], dyad_level[dyad_code[n]]
-        if t[n] == 0:
-            latent[n, place] = mean[place] + start_chol @ rng.standard_normal(len(endogenous))
-            continue
-        innovation = chol @ rng.standard_normal(len(endogenous))
-        centre = {"none": 0.0, "grand": 0.0, "session": mean, "dyad": by_dyad}[spec.centring]
-        factors = np.zeros(start["width"])
-        factors[0] = 1.0
-        blocks = {
-            "lag": latent[n - 1] - centre,
-            "deviation": latent[n - 1] - mean,
-            "session": mean,
-            "dyad": by_dyad,
-        }
-        for block, value in blocks.items():
-            factors[start[block] : start[block] + len(constructs)] = value
-        for q in range(len(covariates)):
-            factors[start["covariate"] + q], factors[start["covariate_lag"] + q] = phase[n], phase[n - 1]
-        for v in causal:
-            factors[start["now"] : start["now"] + len(constructs)] = latent[n] - centre
-            terms = factors[table.columns].prod(axis=1)
-            own = (table.path_outcome == v) & (table.path_term >= 0)
-            value = mean[place[v]] + coefficients[own] @ terms[table.path_term[own]] + innovation[v]
-            for term, outcome, effect_at, group in slope_rows:
-                if outcome == v:
-                    group_code = dyad_code[n] if group == "dyad" else session_code[n]
-                    value += levels[group][group_code, effect_at] * terms[term]
-            latent[n, place[v]] = value
-        if not np.abs(latent[n]).max() < 1e3:
-            faults = FaultList()
-            faults.add("the process explodes with these coefficients", "Lower the lags or the products")
-            faults.raise_if_any("Cannot simulate")
-    return latent
-
-
-def _causal_order(spec: ModelSpec, endogenous: tuple[str, ...]) -> list[int]:
-    """Return endogenous indices so that each comes after what moves it at the same exchange."""
-    from graphlib import TopologicalSorter
-
-    order: TopologicalSorter[int] = TopologicalSorter({v: set() for v in range(len(endogenous))})
-    for path in spec.paths:
-        sources = [f.name for f in path.term.factors if f.kind == "now" and f.name in endogenous]
-        order.add(endogenous.index(path.outcome), *(endogenous.index(name) for name in sources))
-    return list(order.static_order())

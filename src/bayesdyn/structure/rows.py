@@ -1,0 +1,87 @@
+"""Rows of a problem: exchanges completed to an unbroken t, scores checked, covariates filled."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesdyn.errors import FaultList
+from bayesdyn.structure.spec import BUILT_IN_COVARIATES
+
+
+def complete_rows(measures: xr.Dataset) -> pd.DataFrame:
+    """Return one row per exchange with every gap in t filled, sorted; dyads and sessions in sorted order."""
+    given = pd.DataFrame(
+        {
+            "dyad": measures["dyad"].values.astype(str),
+            "session": measures["session"].values.astype(str),
+            "t": measures["t"].values.astype(int),
+            "row": np.arange(measures.sizes["exchange"]),
+        }
+    ).sort_values(["dyad", "session", "t"], kind="stable")
+    spans = given.groupby(["dyad", "session"])["t"].agg(["min", "max"])
+    grid = pd.DataFrame(
+        [
+            (dyad, session, t)
+            for (dyad, session), low, high in spans.itertuples()
+            for t in range(low, high + 1)
+        ],
+        columns=["dyad", "session", "t"],
+    )
+    frame = grid.merge(given, on=["dyad", "session", "t"], how="left")
+    frame["row"] = frame["row"].fillna(-1).astype(int)
+    frame["session_label"] = frame["dyad"] + ":" + frame["session"]
+    frame["first"] = ~frame.duplicated("session_label")
+    return frame
+
+
+def filled_values(values: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Return values (exchange, C) at each row (N, C), missing where a gap was filled."""
+    return np.where((row >= 0)[:, None], values[row], np.nan).astype(float)
+
+
+def check_scores(
+    constructs: tuple[str, ...],
+    raw: np.ndarray,
+    raw_se: np.ndarray,
+    rated: np.ndarray,
+    measurement: str,
+    faults: FaultList,
+) -> None:
+    """Note constructs that have no score, one score only, or standard errors that are not above 0."""
+    for c, name in enumerate(constructs):
+        present = raw[rated[:, c], c]
+        if not present.size:
+            faults.add(f"construct {name} has no score at all", "Rate it, or leave it out of the model")
+        elif np.ptp(present) == 0:
+            faults.add(
+                f"construct {name} is constant",
+                "Leave it out of the model: it cannot predict or be predicted",
+            )
+        bad = rated[:, c] & ~(raw_se[:, c] > 0)
+        if measurement != "none" and bad.any():
+            faults.add(
+                f"construct {name} has {bad.sum()} scores without a standard error above 0",
+                'Give every score its se, or fit with measurement="none"',
+            )
+
+
+def covariate_values(
+    name: str, measures: xr.Dataset, frame: pd.DataFrame, row: np.ndarray, faults: FaultList
+) -> np.ndarray:
+    """Return one covariate at each row (N,), ``phase`` computed; note missing and non-numeric values."""
+    if name in BUILT_IN_COVARIATES and name not in measures:
+        place = frame.groupby("session_label")["t"]
+        span = (place.transform("max") - place.transform("min")).to_numpy()
+        return np.where(span > 0, (frame["t"] - place.transform("min")) / np.maximum(span, 1) - 0.5, 0.0)
+    values = measures[name].values
+    if values.dtype.kind not in "biuf":
+        faults.add(f"covariate {name} is not numeric", "Code it as numbers, one column per contrast")
+        return np.zeros(len(row))
+    # A gap has no covariate of its own: it takes the value before it, which for a fixed trait is exact.
+    filled = pd.Series(np.where(row >= 0, values.astype(float)[row], np.nan))
+    gap = row < 0
+    if np.isnan(values.astype(float)).any():
+        faults.add(
+            f"covariate {name} misses {int(np.isnan(values.astype(float)).sum())} values", "Fill or drop them"
+        )
+    return filled.where(~gap, filled.groupby(frame["session_label"].to_numpy()).ffill()).to_numpy()

@@ -1,0 +1,130 @@
+"""Draw levels and latent states exchange by exchange: the generative form of design section 6."""
+
+from graphlib import TopologicalSorter
+
+import numpy as np
+import pandas as pd
+
+from bayesdyn.errors import FaultList
+from bayesdyn.structure.spec import ModelSpec
+from bayesdyn.structure.terms import (
+    TermTable,
+    between_order,
+    effect_names,
+    intercept_places,
+    offsets,
+    residual_blocks,
+)
+
+_RESIDUAL_VARIANCE, _START_VARIANCE, _CORR, _LEVEL_SD, _SLOPE_SD = 0.8, 0.9, 0.2, 0.3, 0.1
+
+
+def draw_levels(
+    spec: ModelSpec, endogenous: tuple[str, ...], index: pd.DataFrame, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Draw group effects; SD 0.3 for intercepts, 0.1 for slopes, all correlations 0.2."""
+    found: dict[str, np.ndarray] = {}
+    for group, count in (("dyad", index["dyad"].nunique()), ("session", index["label"].nunique())):
+        names = effect_names(spec, group)
+        sd = np.array([_LEVEL_SD if name.endswith("~ 1") else _SLOPE_SD for name in names])
+        corr = np.full((len(names), len(names)), _CORR) + (1 - _CORR) * np.eye(len(names))
+        cov = corr * sd * sd[:, None]
+        draws = rng.standard_normal((count, len(names)))
+        found[f"{group}_cov"] = cov
+        found[group] = draws @ np.linalg.cholesky(cov).T if names else draws
+    return found
+
+
+def residual_covariance(spec: ModelSpec, endogenous: tuple[str, ...]) -> np.ndarray:
+    """Return residual covariance: variance 0.8, correlation 0.2 within each block."""
+    cov = _RESIDUAL_VARIANCE * np.eye(len(endogenous))
+    for block in residual_blocks(spec, endogenous):
+        for a in block:
+            for b in block:
+                if a != b:
+                    cov[a, b] = _RESIDUAL_VARIANCE * _CORR
+    return cov
+
+
+def draw_states(
+    spec: ModelSpec,
+    table: TermTable,
+    constructs: tuple[str, ...],
+    endogenous: tuple[str, ...],
+    covariates: tuple[str, ...],
+    coefficients: np.ndarray,
+    levels: dict[str, np.ndarray],
+    residual_cov: np.ndarray,
+    index: pd.DataFrame,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return the latent states (N, C), drawn exchange by exchange in causal order."""
+    start = offsets(len(constructs), len(covariates))
+    dyad_code, session_code = pd.factorize(index["dyad"])[0], pd.factorize(index["label"])[0]
+    place = [constructs.index(name) for name in endogenous]
+    dyad_level = np.zeros((dyad_code.max() + 1, len(constructs)))
+    session_level = np.zeros((session_code.max() + 1, len(constructs)))
+    effect, v = intercept_places(spec, "dyad", endogenous)
+    dyad_level[:, np.array(place)[v]] = levels["dyad"][:, effect]
+    dyad_of_session = dyad_code[np.flatnonzero(index["t"].to_numpy() == 0)]
+    session_level += dyad_level[dyad_of_session]
+    effect, v = intercept_places(spec, "session", endogenous)
+    session_level[:, np.array(place)[v]] += levels["session"][:, effect]
+    both = np.hstack([session_level, dyad_level[dyad_of_session]])
+    for p in between_order(spec, table):
+        columns = [column - start["session"] for column in table.between[p]]
+        outcome = constructs.index(spec.paths[p].outcome)
+        both[:, outcome] += coefficients[p] * both[:, columns].prod(axis=1)
+    session_level = both[:, : len(constructs)]
+
+    chol = np.linalg.cholesky(residual_cov)
+    start_chol = np.linalg.cholesky(residual_cov * _START_VARIANCE / _RESIDUAL_VARIANCE)
+    causal = _causal_order(spec, endogenous)
+    latent = np.zeros((len(index), len(constructs)))
+    t, phase = index["t"].to_numpy(), index["phase"].to_numpy()
+    slope_rows = list(
+        zip(table.slope_term, table.slope_outcome, table.slope_effect, table.slope_group, strict=True)
+    )
+    for n in range(len(index)):
+        mean, by_dyad = session_level[session_code[n]], dyad_level[dyad_code[n]]
+        if t[n] == 0:
+            latent[n, place] = mean[place] + start_chol @ rng.standard_normal(len(endogenous))
+            continue
+        innovation = chol @ rng.standard_normal(len(endogenous))
+        centre = {"none": 0.0, "grand": 0.0, "session": mean, "dyad": by_dyad}[spec.centring]
+        factors = np.zeros(start["width"])
+        factors[0] = 1.0
+        blocks = {
+            "lag": latent[n - 1] - centre,
+            "deviation": latent[n - 1] - mean,
+            "session": mean,
+            "dyad": by_dyad,
+        }
+        for block, value in blocks.items():
+            factors[start[block] : start[block] + len(constructs)] = value
+        for q in range(len(covariates)):
+            factors[start["covariate"] + q], factors[start["covariate_lag"] + q] = phase[n], phase[n - 1]
+        for v in causal:
+            factors[start["now"] : start["now"] + len(constructs)] = latent[n] - centre
+            terms = factors[table.columns].prod(axis=1)
+            own = (table.path_outcome == v) & (table.path_term >= 0)
+            value = mean[place[v]] + coefficients[own] @ terms[table.path_term[own]] + innovation[v]
+            for term, outcome, effect_at, group in slope_rows:
+                if outcome == v:
+                    group_code = dyad_code[n] if group == "dyad" else session_code[n]
+                    value += levels[group][group_code, effect_at] * terms[term]
+            latent[n, place[v]] = value
+        if not np.abs(latent[n]).max() < 1e3:
+            faults = FaultList()
+            faults.add("the process explodes with these coefficients", "Lower the lags or the products")
+            faults.raise_if_any("Cannot simulate")
+    return latent
+
+
+def _causal_order(spec: ModelSpec, endogenous: tuple[str, ...]) -> list[int]:
+    """Return endogenous indices so that each comes after what moves it at the same exchange."""
+    order: TopologicalSorter[int] = TopologicalSorter({v: set() for v in range(len(endogenous))})
+    for path in spec.paths:
+        sources = [f.name for f in path.term.factors if f.kind == "now" and f.name in endogenous]
+        order.add(endogenous.index(path.outcome), *(endogenous.index(name) for name in sources))
+    return list(order.static_order())
