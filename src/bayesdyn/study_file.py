@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
@@ -62,13 +62,11 @@ class MeasuresFrom(Frozen):
 
     @field_validator("reliability_prior", mode="before")
     @classmethod
-    def _betas(cls, value: object) -> object:
+    def _betas(cls, value: Any) -> Any:
         for prior in value.values() if isinstance(value, dict) else [value]:
             whole = isinstance(prior, list | tuple) and len(prior) == 2
             if not whole or not all(isinstance(part, int | float) and part > 0 for part in prior):
-                raise ValueError(
-                    "it is no Beta; Give two numbers above 0, such as [6, 4], or a table of them"
-                )
+                raise ValueError("it is no Beta; Give two numbers above 0, as [6, 4], or a table of them")
         return value
 
 
