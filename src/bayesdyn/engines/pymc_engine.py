@@ -13,6 +13,7 @@ from pytensor.graph.traversal import ancestors
 
 from bayesdyn.engines.pymc_model import build, coordinates, refit_data
 from bayesdyn.structure.problem import Problem
+from bayesdyn.threads import give_cores_to_chains
 
 if TYPE_CHECKING:
     from nutpie.compile_pymc import CompiledPyMCModel
@@ -46,6 +47,7 @@ def compile_problem(problem: Problem, backend: str = "numba") -> Compiled:
 
     import nutpie
 
+    give_cores_to_chains()
     with warnings.catch_warnings():
         # Numba tells of its own fallbacks while it compiles; none of them changes a result.
         warnings.simplefilter("ignore")
