@@ -22,7 +22,7 @@ SESSIONS, EXCHANGES = 12, 300
 
 @pytest.fixture(scope="module")
 def exchanges(shared_data):
-    """Return whole sessions of at most 64 exchanges, dyads with several sessions first, in order of their ids.
+    """Return whole sessions of at most 64 exchanges: dyads with several sessions first, in order of ids.
 
     Longer sessions are left out to keep the run short; nothing is chosen by what was said.
     """
