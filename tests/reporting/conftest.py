@@ -152,6 +152,7 @@ def study() -> Study:
         floor_share=("construct", np.array([0.02, 0.31, 0.48, 0.08, 0.05, 0.01])[: len(names)]),
         severity=(("rater", "construct"), rng.normal(0, 0.3, (2, len(names)))),
         discrimination=(("rater", "construct"), np.ones((2, len(names)))),
+        identified_by=("construct", np.array(["two raters"] * len(names))),
         error_sd=(("rater", "construct"), rng.uniform(0.3, 0.8, (2, len(names)))),
     ).assign_coords(rater=["qwen2.5-coder-1.5b", "smollm2-135m"])
     measures.attrs["identification"] = "two_raters"

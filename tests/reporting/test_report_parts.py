@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from bayesdyn.fitting.fits import flat, posterior_of
-from bayesdyn.reporting.answer import main_caveat, opening, tipping_words
+from bayesdyn.reporting.answer import ClaimLine, main_caveat, opening, tipping_words
 from bayesdyn.reporting.counts import count_ratings
 from bayesdyn.reporting.slopes import simple_slopes
 from bayesdyn.reporting.study_tables import count_tables
@@ -51,6 +51,11 @@ def test_words():
     assert count(240000) == "240,000"
     assert [listed(["a", "b", "c"]), listed(["a"]), listed([])] == ["a, b and c", "a", ""]
     assert stopped("rapport moderates") == "Rapport moderates."
+
+
+def test_opening_of_one_claim():
+    line = ClaimLine("a", "A holds.", "a > 0", "undecided", 0.45, 0.5, "0.450", "0.500")
+    assert opening([line], True, "") == ["The one claim of this model is undecided."]
 
 
 def test_opening_says_what_is_provisional_and_what_is_not_claimed():

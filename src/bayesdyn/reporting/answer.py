@@ -73,7 +73,10 @@ def opening(lines: Sequence[ClaimLine], sound: bool, caveat: str) -> list[str]:
     if lines:
         found = [(verdict, sum(line.verdict == verdict for line in lines)) for verdict in VERDICTS]
         parts = [f"{many or 'none'} {'are' if many > 1 else 'is'} {verdict}" for verdict, many in found]
-        sentences.append(f"Of the {counted(len(lines), 'claim')} of this model, {listed(parts)}.")
+        if len(lines) == 1:
+            sentences.append(f"The one claim of this model is {lines[0].verdict}.")
+        else:
+            sentences.append(f"Of the {counted(len(lines), 'claim')} of this model, {listed(parts)}.")
         for verdict in ("supported", "contradicted"):
             said = [line.says.rstrip(".") for line in lines if line.verdict == verdict]
             if said:

@@ -247,7 +247,9 @@ def _grid(placed: Sequence[Panel | None], columns: int, width: int, tall: int, l
         axes.spines["left"].set_visible(False)
         if column:
             axes.set_yticklabels([])
-    canvas.text(left + (width - left) / 2, canvas.height - 8, label, size=SMALL, color=MUTED, align="center")
+    used = min(columns, len(placed))
+    middle = left + (used * wide + (used - 1) * gap) / 2
+    canvas.text(middle, canvas.height - 8, label, size=SMALL, color=MUTED, align="center")
     return canvas.svg(name)
 
 

@@ -22,6 +22,7 @@ def reliability_table(measures: xr.Dataset | None, fit: xr.DataTree) -> Table:
     constant, score = fit["constant_data"].to_dataset(), fit["observed_data"].to_dataset()["score"]
     given = measures if measures is not None else xr.Dataset()
     bounds, prob = _reliability_bounds(given)
+    known = "identified_by" in given
     rows = []
     for name in map(str, constant["construct"].values):
         at = {"construct": name}
@@ -31,6 +32,7 @@ def reliability_table(measures: xr.Dataset | None, fit: xr.DataTree) -> Table:
         rows.append(
             (
                 name,
+                *((str(given["identified_by"].sel(at).item()),) if known else ()),
                 number(value, 2),
                 interval(low, high, digits=2),
                 number(float(constant["kappa_sd"].sel(at)), 2),
@@ -47,10 +49,18 @@ def reliability_table(measures: xr.Dataset | None, fit: xr.DataTree) -> Table:
         "known exactly); share of ratings at the scale's floor; share of exchanges unrated; and where the "
         "standardised scale has its 0 and how long its unit is, in points of the rating scale.",
         (
-            *("construct", "reliability", f"{level(prob)} interval", "SD of log variance", "at floor"),
+            *(
+                "construct",
+                *(("error identified by",) if known else ()),
+                "reliability",
+                f"{level(prob)} interval",
+                "SD of log variance",
+                "at floor",
+            ),
             *("unrated", "0 is at", "1 SD is"),
         ),
         (Group(tuple(rows)),),
+        text_columns=2 if known else 1,
     )
 
 
