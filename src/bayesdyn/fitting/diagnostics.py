@@ -64,9 +64,11 @@ def diagnose(fit: xr.DataTree) -> Verdict:
     names = [name for name in _PARAMETERS if name in posterior]
     parameters = xr.Dataset({name: posterior[name].reset_coords(drop=True) for name in names})
     chains, draws = parameters.sizes["chain"], parameters.sizes["draw"]
-    rhats = _flat(az.rhat(parameters)) if chains > 1 else {}
-    bulk = _flat(az.ess(parameters, method="bulk"))
-    tail = _flat(az.ess(parameters, method="tail", prob=0.9))
+    # A constant (a fixed path, kappa of an error known exactly) divides 0 by 0, which _flat passes over.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rhats = _flat(az.rhat(parameters)) if chains > 1 else {}
+        bulk = _flat(az.ess(parameters, method="bulk"))
+        tail = _flat(az.ess(parameters, method="tail", prob=0.9))
     worst = max(rhats, key=lambda name: rhats[name]) if rhats else ""
     rhat = rhats[worst] if worst else float("nan")
     divergences = int(stats["diverging"].sum())

@@ -100,6 +100,11 @@ def _table(draws: xr.DataArray, ci_prob: float) -> pd.DataFrame:
     def diagnostic(found: xr.Dataset) -> np.ndarray:
         return found["quantity_"].values.ravel()
 
+    # A fixed path divides 0 by 0: it has no R-hat.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rhat = diagnostic(az.rhat(dataset))
+        bulk = diagnostic(az.ess(dataset, method="bulk"))
+        tail_ess = diagnostic(az.ess(dataset, method="tail", prob=0.9))
     return pd.DataFrame(
         {
             "mean": values.mean(axis=0).ravel(),
@@ -107,9 +112,9 @@ def _table(draws: xr.DataArray, ci_prob: float) -> pd.DataFrame:
             "lower": lower.ravel(),
             "upper": upper.ravel(),
             "prob_positive": (values > 0).mean(axis=0).ravel(),
-            "rhat": diagnostic(az.rhat(dataset)),
-            "ess_bulk": diagnostic(az.ess(dataset, method="bulk")),
-            "ess_tail": diagnostic(az.ess(dataset, method="tail", prob=0.9)),
+            "rhat": rhat,
+            "ess_bulk": bulk,
+            "ess_tail": tail_ess,
         },
         index=pd.Index(_labels(draws, shape), name="quantity"),
     )
