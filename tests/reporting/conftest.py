@@ -65,7 +65,11 @@ def made_fit(
             "residual_cov": (("chain", "draw", "endogenous", "endogenous2"), cov(endogenous)),
             "start_cov": (("chain", "draw", "construct", "construct2"), cov(problem.constructs)),
             "level_mean": (("chain", "draw", "endogenous"), rng.standard_normal((*shape, len(endogenous)))),
-            "kappa": (("chain", "draw", "construct"), rng.standard_normal((*shape, len(problem.constructs)))),
+            "kappa": (
+                ("chain", "draw", "construct"),
+                # As the engine has it: 0 where the error is known exactly, a constant without an R-hat.
+                problem.kappa_sd * rng.standard_normal((*shape, len(problem.constructs))),
+            ),
         },
         coords={
             "chain": np.arange(4),
