@@ -37,6 +37,10 @@ def test_small_samples_are_shrunk_more_and_no_halo_is_shrunk_most():
     true = np.array([[1, 0.5], [0.5, 1]])
     few, many = (error_correlation(residuals(4, true, n=n))[2] for n in (20, 2000))
     assert few > many
+    by_raters = [
+        np.mean([error_correlation(residuals(seed, true, k, n=60))[2] for seed in range(40)]) for k in (2, 3)
+    ]
+    assert by_raters[1] < by_raters[0]
     found, _, shrinkage = error_correlation(residuals(5, np.eye(2), n=200))
     assert shrinkage > 0.2
     assert abs(found[0, 1]) < 0.1

@@ -34,8 +34,9 @@ def error_correlation(residuals: Residuals) -> tuple[NDArray[np.float64], NDArra
     It is then shrunk to the identity, every off-diagonal by the same factor 1 - a, with Schaefer and
     Strimmer's intensity (2005, Statistical Applications in Genetics 4, 32): a = sum of the sampling variances
     of the entries over the sum of their squares, between 0 and 1, sampling variance (1 - R^2)^2 / (n - 1)
-    over n exchanges. Should the result not be positive definite (constructs rated at different
-    exchanges), it is shrunk on until its smallest eigenvalue is 0.01.
+    with n the number of independent differences: exchanges times one less than the raters. Should the
+    result not be positive definite (constructs rated at different exchanges), it is shrunk on until its
+    smallest eigenvalue is 0.01.
 
     Returns
     -------
@@ -46,6 +47,8 @@ def error_correlation(residuals: Residuals) -> tuple[NDArray[np.float64], NDArra
     _, size, raters = residuals.value.shape
     top, bottom = np.zeros((size, size)), np.zeros((size, size))
     seen = np.zeros((size, size), dtype=np.int64)
+    pairs = np.zeros((size, size))
+    taking_part = np.zeros((size, size, raters), dtype=bool)
     for r in range(raters):
         for s in range(r + 1, raters):
             difference = residuals.value[:, :, r] - residuals.value[:, :, s]
@@ -56,11 +59,15 @@ def error_correlation(residuals: Residuals) -> tuple[NDArray[np.float64], NDArra
             top += d.T @ d
             bottom += n * (np.outer(a, a) + np.outer(b, b))
             seen = np.maximum(seen, n.astype(np.int64))
+            pairs += n
+            taking_part[:, :, [r, s]] |= (n > 0)[:, :, None]
     np.fill_diagonal(seen, 0)
     raw = np.divide(top, bottom, out=np.zeros_like(top), where=(bottom > 0) & (seen > 2))
     raw = np.clip(raw, -0.99, 0.99)
     known = seen > 2
-    sampling = np.square(1 - np.square(raw[known])) / (seen[known] - 1)
+    # k raters make k (k - 1) / 2 differences, of which k - 1 are independent.
+    independent = 2 * pairs[known] / np.maximum(taking_part.sum(axis=-1)[known], 1)
+    sampling = np.square(1 - np.square(raw[known])) / (independent - 1)
     total = float(np.square(raw[known]).sum())
     shrinkage = min(1.0, float(sampling.sum()) / total) if total > 0 else 1.0
     off = np.where(known, raw, 0.0) * (1 - shrinkage)

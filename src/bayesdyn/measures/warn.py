@@ -95,10 +95,16 @@ def say_halo(constructs: Sequence[str], seen: NDArray[np.int64], shrinkage: floa
             "exchanges can show how they correlate (halo). A halo inflates paths."
         )
         return
-    notes.add(
+    head = (
         "The correlation of errors across constructs (halo) is estimated from the differences between raters "
-        f"at up to {int(seen.max())} exchanges, and shrunk towards 0 by a factor {1 - shrinkage:.2f}."
+        f"at up to {int(seen.max())} exchanges"
     )
+    if shrinkage >= 1:
+        notes.add(
+            f"{head}; it is no larger than chance would give, and is taken as 0, which is not to say none."
+        )
+    else:
+        notes.add(f"{head}, and multiplied by {1 - shrinkage:.2f} against the noise of few exchanges.")
     if alone:
         notes.add(
             f"Errors of {', '.join(alone)} are taken as independent of the others': nothing identifies them."
