@@ -127,7 +127,7 @@ def test_a_model_that_names_what_is_not_rated_is_told_before_rating(study, tmp_p
     copy = tmp_path / "copy"
     shutil.copytree(study, copy)
     model = copy / "models" / "small.toml"
-    model.write_text(model.read_text().replace("de*empathy", "de*empaty"))
+    model.write_text(model.read_text().replace("empathy", "empaty"))
     with pytest.raises(InputError, match="Did you mean 'empathy'"):
         run_study(copy, tmp_path / "out", progress=False)
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"exchanges.parquet", "manifest.json"}
