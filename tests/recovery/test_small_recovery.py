@@ -1,4 +1,6 @@
-"""A small model recovered by the sampler itself, and its sweep: what the gate can afford.
+"""A small model recovered by the sampler itself, and its sweep.
+
+Slow because its time varies from 40 s to minutes: the covariance of sessions' starts mixes slowly.
 
 Fails if any path's posterior mean is more than four posterior SDs from the truth, if the chains disagree, or
 if taking scores as they are does not attenuate what it must.
@@ -9,6 +11,8 @@ import pytest
 
 import bayesdyn as bd
 from bayesdyn.fitting.diagnostics import diagnose
+
+pytestmark = pytest.mark.slow
 
 MODEL = """
 [model]

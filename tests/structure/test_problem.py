@@ -118,3 +118,30 @@ def test_a_covariate_must_be_complete_and_numeric(measures):
         prepare(with_covariates, spec)
     assert "dose misses 1 values" in str(caught.value)
     assert "site is not numeric" in str(caught.value)
+
+
+def test_a_client_construct_that_only_predicts_gets_a_law_too(measures):
+    text = """
+[model]
+name = "m"
+centering = "none"
+paths = \"\"\"
+disclosure ~ self_negative + empathy
+\"\"\"
+[constructs]
+therapist = ["empathy"]
+client = ["disclosure", "self_negative"]
+"""
+    problem = prepare(measures, bd.load_model(text))
+    assert set(problem.endogenous) == {"disclosure", "self_negative", "empathy"}
+    names = [path.name for path in problem.spec.paths]
+    assert "self_negative ~ lag(self_negative)" in names
+
+
+def test_scores_as_they_are_need_no_standard_errors(spec, measures):
+    bare = measures.copy(deep=True)
+    bare["se"][:] = np.nan
+    problem = prepare(bare, spec, "none")
+    assert np.isfinite(problem.se).all()
+    with pytest.raises(InputError, match="without a standard error above 0"):
+        prepare(bare, spec, "known")

@@ -176,7 +176,8 @@ def prepare(
         t=frame["t"].to_numpy(),
         previous=np.where(frame["first"], -1, np.arange(len(frame)) - 1),
         score=np.where(rated, (raw - shift) / scale, 0.0),
-        se=np.where(rated, np.sqrt(error_factor) * raw_se / scale, 1.0),
+        # Scores as they are may come without any se; it is then used by nothing.
+        se=np.where(rated & (raw_se > 0), np.sqrt(error_factor) * raw_se / scale, 1.0),
         rated=rated,
         covariate=covariate,
         error_corr=picked["error_corr"].sel(construct2=list(constructs)).values

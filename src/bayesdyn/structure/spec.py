@@ -227,8 +227,8 @@ def with_default_laws(spec: ModelSpec, constructs: Iterable[str]) -> ModelSpec:
 
     A predictor measured with error has a distribution, and that is part of the likelihood (design section
     6): a therapist construct follows its own and its fellows' lags and the lags of the client's constructs
-    (Psi, Theta); a dyad construct follows its own lag (phi); both vary by dyad and session. What the model
-    file already says of such a construct, ``0*`` included, stands.
+    (Psi, Theta); a dyad construct, and a client construct that is no outcome, follows its own lag (phi); all
+    vary by dyad and session. What the model file already says of such a construct, ``0*`` included, stands.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def with_default_laws(spec: ModelSpec, constructs: Iterable[str]) -> ModelSpec:
     written = {(path.outcome, path.term.key) for path in spec.paths}
     grouped = {(item.outcome, item.group) for item in spec.varying}
     for name in known:
-        if name in client:
+        if name in client and name in spec.outcomes:
             continue
         sources = (*therapist, *client) if name in therapist else (name,)
         for source in sources:
