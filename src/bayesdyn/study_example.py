@@ -87,8 +87,8 @@ def _must_be_there(files: list[Path]) -> None:
     if missing:
         raise ArtefactError(
             "The example is not whole",
-            [
-                Fault(f"{name} is not shipped with this bayesdyn", "Make it: bayesdyn demo --out demo")
-                for name in missing
-            ],
+            [Fault(f"{name} is not shipped with this bayesdyn", _REMEDY) for name in missing],
         )
+
+
+_REMEDY = "In a checkout: bayesdyn demo --out demo, then python reports/sample/make_artefacts.py demo"
