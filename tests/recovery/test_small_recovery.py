@@ -1,6 +1,6 @@
 """A small model recovered by the sampler itself, and its sweep.
 
-Slow because its time varies from 40 s to minutes: the covariance of sessions' starts mixes slowly.
+Slow because its time is unsteady: 38 s in one run, more than 150 s in another; the cause is not known yet.
 
 Fails if any path's posterior mean is more than four posterior SDs from the truth, if the chains disagree, or
 if taking scores as they are does not attenuate what it must.
