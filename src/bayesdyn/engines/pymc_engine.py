@@ -1,7 +1,7 @@
 """Draw from the reference engine: compile once, draw for any data of the same shape.
 
-nutpie runs the sampler. Its numba backend compiles for about a minute and then draws fast; its JAX backend
-starts at once and draws more slowly (docs/measured.md), so the choice depends on how many fits will follow.
+nutpie runs the sampler. On its JAX backend a model with measurement error has its states integrated out,
+which is what makes it mix (docs/measured.md); on numba the sampler moves the states too, for comparison.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from pytensor.graph.traversal import ancestors
 
+from bayesdyn.engines.pymc_collapsed import build_collapsed, draw_latent
 from bayesdyn.engines.pymc_model import build, coordinates, refit_data
 from bayesdyn.structure.problem import Problem
 from bayesdyn.threads import give_cores_to_chains
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 BACKENDS = ("numba", "jax")
 STATS = ("diverging", "depth", "maxdepth_reached", "energy", "n_steps", "step_size", "tree_depth")
 _RAW = ("path_free", "latent_raw", "kappa_raw", "dyad_raw", "session_raw")
+_RAW_ENDINGS = ("_factor", "_factor_sd", "_noise")
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,22 @@ def compile_problem(problem: Problem, backend: str = "numba") -> Compiled:
     with warnings.catch_warnings():
         # Numba tells of its own fallbacks while it compiles; none of them changes a result.
         warnings.simplefilter("ignore")
-        model = build(problem)
+        model = build_collapsed(problem) if collapses(problem, backend) else build(problem)
         compiled = nutpie.compile_pymc_model(
             model,
             backend=backend,  # type: ignore[arg-type]
             gradient_backend="jax" if backend == "jax" else "pytensor",
             freeze_model=False,
         )
+    # Both forms of the model take the same data by name; each uses some of it.
     used = set(ancestors([model.logp(), *model.deterministics]))
     names = tuple(str(variable.name) for variable in model.data_vars if variable in used)
     return Compiled(compiled, problem, backend, names)  # type: ignore[arg-type]
+
+
+def collapses(problem: Problem, backend: str) -> bool:
+    """Return whether the states are integrated out: where there are any, and on JAX."""
+    return backend == "jax" and problem.measurement != "none"
 
 
 def draw(
@@ -71,7 +79,8 @@ def draw(
     tune: int,
     chains: int,
     random_seed: int,
-    target_accept: float = 0.9,
+    target_accept: float = 0.8,
+    latent_draws: int = 0,
     progress: bool = False,
     cores: int | None = None,
 ) -> xr.DataTree:
@@ -80,13 +89,19 @@ def draw(
     Returns
     -------
     xr.DataTree
-        Groups ``posterior`` and ``sample_stats``, dims (chain, draw, ...), on the standardised scale.
+        Groups ``posterior`` and ``sample_stats``, dims (chain, draw, ...), on the standardised scale; with
+        ``latent_draws`` the group ``latent``: that many draws (sample, exchange, construct) of the states.
     """
     import nutpie
 
     if not same_shape(compiled.problem, problem):
         raise ValueError("the problem differs in shape from the compiled one: compile it anew")
-    data = refit_data(problem)
+    data: dict[str, Any] = refit_data(problem)
+    if compiled.backend == "jax":
+        import jax.numpy as jnp
+
+        # Moved once: a NumPy array would be copied to the device again at every gradient.
+        data = {name: jnp.asarray(value) for name, value in data.items()}
     model = compiled.model.with_data(**{name: data[name] for name in compiled.data_names})
     trace: Any = nutpie.sample(
         model,
@@ -101,15 +116,39 @@ def draw(
     )
     posterior = trace["posterior"].to_dataset()
     keep = [
-        name for name in map(str, posterior.data_vars) if name not in _RAW and not name.endswith("_factor")
+        name
+        for name in map(str, posterior.data_vars)
+        if name not in (*_RAW, "latent") and not name.endswith(_RAW_ENDINGS) and "factor_" not in name
     ]
-    keep = [name for name in keep if "factor_" not in name and not name.endswith("factor_sd")]
     stats = trace["sample_stats"].to_dataset()
     stats = stats[[name for name in map(str, stats.data_vars) if name in STATS]]
     posterior = posterior[keep].assign_coords(
         {name: list(values) for name, values in coordinates(problem).items() if name in posterior.dims}  # type: ignore[call-overload]
     )
-    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats})
+    groups = {"posterior": posterior, "sample_stats": stats}
+    if latent_draws:
+        groups["latent"] = _latent(
+            compiled, problem, trace["posterior"].to_dataset(), latent_draws, random_seed
+        )
+    return xr.DataTree.from_dict(groups)
+
+
+def _latent(
+    compiled: Compiled, problem: Problem, sampled: xr.Dataset, count: int, random_seed: int
+) -> xr.Dataset:
+    """Return evenly spaced draws of the states; where there are none, the scores are taken as they are."""
+    stacked = sampled.stack(sample=("chain", "draw")).transpose("sample", ...)
+    total = stacked.sizes["sample"]
+    picked = stacked.isel(sample=np.linspace(0, total - 1, min(count, total)).astype(int))
+    if collapses(problem, compiled.backend):
+        # A seed of its own: the sampler has used the first.
+        seed = int(np.random.SeedSequence(random_seed).spawn(1)[0].generate_state(1)[0])
+        values = draw_latent(problem, {str(name): picked[name].values for name in picked.data_vars}, seed)
+    elif "latent" in picked:
+        values = picked["latent"].values
+    else:
+        values = np.broadcast_to(problem.score, (picked.sizes["sample"], *problem.score.shape))
+    return xr.Dataset({"latent": (("sample", "exchange", "construct"), values)})
 
 
 def same_shape(one: Problem, other: Problem) -> bool:

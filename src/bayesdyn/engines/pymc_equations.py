@@ -110,25 +110,107 @@ def predicted_deviation(
     session: TensorVariable | None,
 ) -> TensorVariable:
     """Return what the equations predict of each deviation from the session mean: (N, V)."""
+    columns, coefficients = problem.terms.columns, _coefficients(problem, path)
+    single, product = _single(problem), np.flatnonzero(~_single(problem))
+    # A term of one factor needs no column of its own: its coefficients are moved to the factor's.
+    place = _place(problem, columns[single].max(axis=1))
+    predicted = pt.dot(factors, pt.dot(place.T, coefficients[np.flatnonzero(single)]))
+    if product.size:
+        predicted = predicted + pt.dot(_products(problem, factors, product), coefficients[product])
+    for slope, at in _slopes(problem, dyad, session):
+        outcome = one_hot(problem.terms.slope_outcome[at], len(problem.endogenous))
+        varying = slope * _products(problem, factors, problem.terms.slope_term[at])
+        predicted = predicted + pt.dot(varying, outcome)
+    return predicted
+
+
+def predicted_change(
+    problem: Problem,
+    path: TensorVariable,
+    factors: TensorVariable,
+    dyad: TensorVariable | None,
+    session: TensorVariable | None,
+    moving: tuple[str, ...],
+) -> tuple[TensorVariable, TensorVariable]:
+    """Return the derivative of :func:`predicted_deviation` by the moving states now and before.
+
+    Each is (V, M, N). Every term holds at most one moving state, so the derivative does not depend on them
+    and ``factors`` may hold any value, zero say, in their place.
+    """
+    start = offsets(len(problem.constructs), len(problem.covariates))
+    index = np.array([problem.constructs.index(name) for name in moving])
+    move = np.zeros((start["width"], 2, len(moving)))
+    for block, when in (("now", 0), ("lag", 1), ("deviation", 1)):
+        move[start[block] + index, when, np.arange(len(moving))] = 1.0
+    shape = (len(problem.endogenous), 2, len(moving))
+    coefficients, slopes = _coefficients(problem, path), _slopes(problem, dyad, session)
+    by_term = move[
+        problem.terms.columns
+    ]  # (terms, factors, 2, M): which factor of a term moves with which state
+    single = np.flatnonzero(_single(problem) & by_term.any(axis=(1, 2, 3)))
+    weight = coefficients[single][:, :, None, None] * by_term[single].sum(axis=1)[:, None]
+    change = pt.sum(weight, axis=0).reshape((-1, 1)) + pt.zeros((1, len(problem.t)))
+    for position in range(problem.terms.columns.shape[1]):
+        mask = by_term[:, position]
+        product = np.flatnonzero(~_single(problem) & mask.any(axis=(1, 2)))
+        if product.size:
+            rest = _products(problem, factors, product, without=position)
+            weight = coefficients[product][:, :, None, None] * mask[product][:, None]
+            change = change + pt.dot(weight.reshape((product.size, -1)).T, rest.T)
+        for slope, at in slopes:
+            term = problem.terms.slope_term[at]
+            if not mask[term].any():
+                continue
+            outcome = one_hot(problem.terms.slope_outcome[at], len(problem.endogenous))
+            place = (outcome[:, :, None, None] * mask[term][:, None]).reshape(len(at), -1)
+            rest = _products(problem, factors, term, without=position)
+            change = change + pt.dot(place.T, (slope * rest).T)
+    both = change.reshape((*shape, len(problem.t)))
+    return both[:, 0], both[:, 1]
+
+
+def _single(problem: Problem) -> np.ndarray:
+    """Return which terms (terms,) are one factor, or none: column 0 is the one."""
+    return (problem.terms.columns > 0).sum(axis=1) <= 1
+
+
+def _place(problem: Problem, columns: np.ndarray) -> np.ndarray:
+    return one_hot(columns, offsets(len(problem.constructs), len(problem.covariates))["width"])
+
+
+def _products(
+    problem: Problem, factors: TensorVariable, terms: np.ndarray, without: int | None = None
+) -> TensorVariable:
+    """Return the values (N, len(terms)) of terms, with the factor at one position left out if asked."""
+    value = pt.ones((len(problem.t), len(terms)))
+    for position, columns in enumerate(problem.terms.columns[terms].T):
+        if position != without and columns.any():
+            value = value * pt.dot(factors, _place(problem, columns).T)
+    return value
+
+
+def _coefficients(problem: Problem, path: TensorVariable) -> TensorVariable:
+    """Return the coefficient of each term in each equation: (terms, V)."""
     table = problem.terms
-    width = offsets(len(problem.constructs), len(problem.covariates))["width"]
-    terms = pt.ones((len(problem.t), len(table.names)))
-    for column in table.columns.T:
-        terms = terms * pt.dot(factors, one_hot(column, width).T)
     within = np.flatnonzero(table.path_term >= 0)
     shape = (len(table.names), len(problem.endogenous))
     place = np.zeros((shape[0] * shape[1], len(problem.spec.paths)))
     place[table.path_term[within] * shape[1] + table.path_outcome[within], within] = 1.0
-    predicted = pt.dot(terms, pt.dot(place, path).reshape(shape))
+    return pt.dot(place, path).reshape(shape)
+
+
+def _slopes(
+    problem: Problem, dyad: TensorVariable | None, session: TensorVariable | None
+) -> list[tuple[TensorVariable, np.ndarray]]:
+    """Return, per group, each exchange's deviations of its varying slopes (N, slopes), and which they are."""
+    table, found = problem.terms, []
     for group, effects, index in (("dyad", dyad, problem.dyad_of), ("session", session, problem.session_of)):
-        slopes = np.array([name == group for name in table.slope_group], dtype=bool)
-        if effects is None or not slopes.any():
+        at = np.flatnonzero(np.array([name == group for name in table.slope_group], dtype=bool))
+        if effects is None or not at.size:
             continue
-        pick = one_hot(table.slope_effect[slopes], len(effect_names(problem.spec, group)))
-        slope = pt.dot(one_hot(index, int(index.max()) + 1), pt.dot(effects, pick.T))
-        varying = pt.dot(terms, one_hot(table.slope_term[slopes], shape[0]).T)
-        predicted = predicted + pt.dot(slope * varying, one_hot(table.slope_outcome[slopes], shape[1]))
-    return predicted
+        pick = one_hot(table.slope_effect[at], len(effect_names(problem.spec, group)))
+        found.append((pt.dot(one_hot(index, int(index.max()) + 1), pt.dot(effects, pick.T)), at))
+    return found
 
 
 def stability(problem: Problem, path: TensorVariable) -> None:

@@ -5,6 +5,8 @@ needed), shifted and scaled by what the measurement alone would say, so that a d
 Group effects are non-centred: groups are many and small. Everything that a refit changes is ``pm.Data``.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
@@ -33,27 +35,81 @@ def build(problem: Problem) -> pm.Model:
         ``session_cov``, ``residual_cov`` (endogenous, endogenous2), ``start_cov``, ``kappa`` (construct)
         and ``latent`` (exchange, construct), all on the standardised scale.
     """
-    priors = resolve_priors(problem.spec)
     with pm.Model(coords=coordinates(problem)) as model:
-        data = {name: pm.Data(name, value) for name, value in refit_data(problem).items()}
-        path = _paths(problem, priors)
-        dyad = _group_effects(problem, "dyad", problem.dyads, priors)
-        session = _group_effects(problem, "session", problem.sessions, priors)
-        latent = _latent(problem, data)
-        level_dyad, level_session = levels(problem, priors, path, dyad, session, data)
-        means = pt.dot(one_hot(problem.session_of, len(problem.sessions)), level_session)
-        factors = factor_matrix(problem, latent, level_dyad, means, data)
-        predicted = predicted_deviation(problem, path, factors, dyad, session)
+        shared = parts(problem)
+        latent = _latent(problem, shared.data)
+        means = session_means(problem, shared)
+        factors = factor_matrix(problem, latent, shared.level_dyad, means, shared.data)
+        predicted = predicted_deviation(problem, shared.path, factors, shared.dyad, shared.session)
         own = one_hot(
             np.array([problem.constructs.index(name) for name in problem.endogenous]), len(problem.constructs)
         )
         deviation = pt.dot(latent - means, own.T)
-        _residual_law(problem, priors, deviation - predicted)
-        _start_law(problem, priors, deviation)
-        stability(problem, path)
-        if problem.measurement != "none":
-            _measurement(problem, latent, data)
+        for number, (block, factor) in enumerate(shared.residual):
+            value = pt.dot(deviation - predicted, one_hot(np.array(block), len(problem.endogenous)).T)
+            normal_potential(f"residual_law_{number}", value, factor, problem.previous >= 0)
+        normal_potential("start_law", deviation, shared.start, problem.previous < 0)
+        if shared.kappa is not None:
+            _measurement(problem, latent, shared.kappa, shared.data)
     return model
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every form of the model shares: its data, its hyperparameters, its levels.
+
+    Attributes
+    ----------
+    data
+        ``pm.Data`` by name, see :func:`refit_data`.
+    path
+        (path_name,) coefficients.
+    dyad, session
+        Effects (group, effect), None where nothing varies.
+    level_dyad, level_session
+        (D, C) and (S, C) latent means.
+    residual
+        For each block of constructs whose residuals covary, its members and the Cholesky factor.
+    start
+        (V, V) Cholesky factor of the first exchange's deviations.
+    kappa
+        (C,) log scale of the error variances; None where scores are taken as they are.
+    """
+
+    data: dict[str, TensorVariable]
+    path: TensorVariable
+    dyad: TensorVariable | None
+    session: TensorVariable | None
+    level_dyad: TensorVariable
+    level_session: TensorVariable
+    residual: tuple[tuple[tuple[int, ...], TensorVariable], ...]
+    start: TensorVariable
+    kappa: TensorVariable | None
+
+
+def parts(problem: Problem) -> Parts:
+    """Add the shared parts to the model in context: data, priors, levels, covariances, stability."""
+    priors = resolve_priors(problem.spec)
+    data = {name: pm.Data(name, value) for name, value in refit_data(problem).items()}
+    path = _paths(problem, priors)
+    dyad = _group_effects(problem, "dyad", problem.dyads, priors)
+    session = _group_effects(problem, "session", problem.sessions, priors)
+    level_dyad, level_session = levels(problem, priors, path, dyad, session, data)
+    residual = _residual_factors(problem, priors)
+    (sd,), (eta,) = priors["start_sd"].numbers, priors["correlation"].numbers
+    start = covariance_factor("start_factor", len(problem.endogenous), sd, eta)
+    pm.Deterministic("start_cov", start @ start.T, dims=("endogenous", "endogenous2"))
+    stability(problem, path)
+    kappa = None
+    if problem.measurement != "none":
+        raw = pm.Normal("kappa_raw", 0.0, 1.0, dims="construct")
+        kappa = pm.Deterministic("kappa", data["kappa_sd"] * raw, dims="construct")
+    return Parts(data, path, dyad, session, level_dyad, level_session, residual, start, kappa)
+
+
+def session_means(problem: Problem, shared: Parts) -> TensorVariable:
+    """Return the latent mean of each exchange's session (N, C)."""
+    return pt.dot(one_hot(problem.session_of, len(problem.sessions)), shared.level_session)
 
 
 def coordinates(problem: Problem) -> dict[str, object]:
@@ -179,37 +235,33 @@ def _latent(problem: Problem, data: dict[str, TensorVariable]) -> TensorVariable
     return pm.Deterministic("latent", latent, dims=("exchange", "construct"))
 
 
-def _residual_law(problem: Problem, priors: Priors, residual: TensorVariable) -> None:
+def _residual_factors(problem: Problem, priors: Priors) -> tuple[tuple[tuple[int, ...], TensorVariable], ...]:
     (sd,), (eta,) = priors["residual_sd"].numbers, priors["correlation"].numbers
     size = len(problem.endogenous)
     cov = pt.zeros((size, size))
+    factors = []
     for number, block in enumerate(residual_blocks(problem.spec, problem.endogenous)):
         factor = covariance_factor(f"residual_factor_{number}", len(block), sd, eta)
         members = one_hot(np.array(block), size)
-        value = pt.dot(residual, members.T)
-        normal_potential(f"residual_law_{number}", value, factor, problem.previous >= 0)
         cov = cov + members.T @ pt.dot(factor, factor.T) @ members
+        factors.append((block, factor))
     pm.Deterministic("residual_cov", cov, dims=("endogenous", "endogenous2"))
+    return tuple(factors)
 
 
-def _start_law(problem: Problem, priors: Priors, deviation: TensorVariable) -> None:
-    """Add the law of a session's first exchange: N(its means, free covariance) (design section 6)."""
-    (sd,), (eta,) = priors["start_sd"].numbers, priors["correlation"].numbers
-    factor = covariance_factor("start_factor", len(problem.endogenous), sd, eta)
-    normal_potential("start_law", deviation, factor, problem.previous < 0)
-    pm.Deterministic("start_cov", factor @ factor.T, dims=("endogenous", "endogenous2"))
-
-
-def _measurement(problem: Problem, latent: TensorVariable, data: dict[str, TensorVariable]) -> None:
+def _measurement(
+    problem: Problem, latent: TensorVariable, kappa: TensorVariable, data: dict[str, TensorVariable]
+) -> None:
     """w_t = latent_t + e_t, e_t ~ N(0, D_t R D_t), D_t = diag(se_t exp(kappa / 2)) (design section 6)."""
-    raw = pm.Normal("kappa_raw", 0.0, 1.0, dims="construct")
-    kappa = pm.Deterministic("kappa", data["kappa_sd"] * raw, dims="construct")
     error = data["rated"] * (data["score"] - latent) * pt.exp(-data["log_se"] - kappa / 2)
     if np.array_equal(problem.error_corr, np.eye(len(problem.constructs))):
         whitened = error
     else:
         _, pattern = whitening(problem)
         whitened = pt.sum(data["whitening"][pattern] * error[:, None, :], axis=2)
-    rated_counts = pt.sum(data["rated"], axis=0)
-    log_scale = pt.sum(data["rated"] * data["log_se"])
-    pm.Potential("measurement", -0.5 * pt.sum(whitened**2) - 0.5 * pt.dot(rated_counts, kappa) - log_scale)
+    pm.Potential("measurement", -0.5 * pt.sum(whitened**2) - error_scale(kappa, data))
+
+
+def error_scale(kappa: TensorVariable, data: dict[str, TensorVariable]) -> TensorVariable:
+    """Return the log of the product of all rated scores' error standard deviations."""
+    return 0.5 * pt.dot(pt.sum(data["rated"], axis=0), kappa) + pt.sum(data["rated"] * data["log_se"])

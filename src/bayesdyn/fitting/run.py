@@ -124,6 +124,7 @@ def run(
         chains=settings.chains,
         random_seed=settings.random_seed,
         target_accept=settings.target_accept,
+        latent_draws=settings.latent_draws,
         progress=progress,
     )
     return assemble(tree, problem, measures, settings)
@@ -133,10 +134,7 @@ def assemble(tree: xr.DataTree, problem: Problem, measures: xr.Dataset, settings
     """Turn an engine's draws into a fit with the names and dims of the public face."""
     raw = tree["posterior"].to_dataset()
     spec = problem.spec
-    posterior = raw[
-        [name for name in map(str, raw.data_vars) if name not in ("latent", "residual_cov", "start_cov")]
-    ]
-    posterior = posterior.drop_dims(["exchange"], errors="ignore")
+    posterior = raw[[name for name in map(str, raw.data_vars) if name not in ("residual_cov", "start_cov")]]
     posterior = posterior.assign(split_residual_cov(raw["residual_cov"], problem))
     posterior["start_cov"] = raw["start_cov"]
     posterior = posterior.assign_coords(path_coordinates(spec))
@@ -148,8 +146,9 @@ def assemble(tree: xr.DataTree, problem: Problem, measures: xr.Dataset, settings
         "observed_data": _on_exchanges({"score": np.where(problem.rated, problem.score, np.nan)}, problem),
         "constant_data": _constant_data(problem),
     }
-    if settings.latent_draws and "latent" in raw:
-        groups["latent"] = _latent_draws(raw["latent"], problem, settings.latent_draws)
+    if "latent" in tree.children:
+        latent = tree["latent"].to_dataset()
+        groups["latent"] = latent.assign_coords(_exchange_coordinates(problem)).drop_vars("construct2")
     fitted = xr.DataTree.from_dict(groups)
     fitted.attrs = _attributes(problem, measures, settings)
     return fitted
@@ -227,15 +226,6 @@ def _constant_data(problem: Problem) -> xr.Dataset:
     for q, name in enumerate(problem.covariates):
         data[name] = ("exchange", problem.covariate[:, q])
     return data
-
-
-def _latent_draws(latent: xr.DataArray, problem: Problem, count: int) -> xr.Dataset:
-    stacked = latent.stack(sample=("chain", "draw")).transpose("sample", "exchange", "construct")
-    every = np.linspace(0, stacked.sizes["sample"] - 1, min(count, stacked.sizes["sample"])).astype(int)
-    return xr.Dataset(
-        {"latent": (("sample", "exchange", "construct"), stacked.values[every])},
-        coords=_exchange_coordinates(problem),
-    )
 
 
 def _attributes(problem: Problem, measures: xr.Dataset, settings: Settings) -> dict[str, str]:

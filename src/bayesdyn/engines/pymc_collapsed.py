@@ -1,0 +1,243 @@
+"""The structural model in PyMC with its states integrated out: the same posterior, a far easier shape.
+
+Given the constructs that multiply others (rapport, in the replication), the states of all others are linear
+and Gaussian, and the scores' density is an integral in closed form (:mod:`bayesdyn.engines.chain`). What the
+sampler then sees is the hyperparameters and the multiplying states, and the latter as standard normal noise
+shaped by their own law and their own scores. The states themselves are drawn afterwards, when asked for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import jax
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+from pytensor import wrap_jax
+from pytensor.tensor.variable import TensorVariable
+
+from bayesdyn.engines import chain
+from bayesdyn.engines.pymc_covariance import inverse_factor
+from bayesdyn.engines.pymc_equations import factor_matrix, one_hot, predicted_change, predicted_deviation
+from bayesdyn.engines.pymc_model import Parts, coordinates, error_scale, parts, session_means, whitening
+from bayesdyn.structure.problem import Problem
+
+
+def multipliers(problem: Problem) -> tuple[str, ...]:
+    """Return the fewest constructs with a law such that, given them, every term is linear in the others.
+
+    In each product all factors but one must be given; where there is a choice, the first in the problem's
+    order. Fewer given states make an easier posterior.
+    """
+    names = problem.endogenous
+    products = []
+    for path in problem.spec.paths:
+        states = [
+            factor.name for factor in path.term.factors if factor.kind != "mean" and factor.name in names
+        ]
+        products += list(combinations(states, 2))
+    for item in problem.spec.varying:
+        for term in item.slopes:
+            states = [
+                factor.name for factor in term.factors if factor.kind != "mean" and factor.name in names
+            ]
+            products += list(combinations(states, 2))
+    for count in range(len(names) + 1):
+        for given in combinations(names, count):
+            if all(one in given or other in given for one, other in products):
+                return given
+    raise AssertionError("all constructs given always suffices")
+
+
+def build_collapsed(problem: Problem) -> pm.Model:
+    """Return the PyMC model of a problem with measurement error, its linear states integrated out.
+
+    Its density is that of :func:`bayesdyn.engines.pymc_model.build` integrated over those states, up to a
+    constant (tests/engines). It holds the same deterministics except ``latent``, and runs on JAX only.
+
+    Raises
+    ------
+    ValueError
+        If scores are taken as they are: there is nothing to integrate out.
+    """
+    if problem.measurement == "none":
+        raise ValueError("scores as they are have no states to integrate out")
+    with pm.Model(coords=coordinates(problem)) as model:
+        rows = chain_rows(problem)
+        integral = wrap_jax(chain.log_integral)(rows.now, rows.before, rows.constant)
+        pm.Potential("states", integral + rows.rest + rows.log_spread)
+    return model
+
+
+@dataclass(frozen=True)
+class ChainRows:
+    """The linear rows of :mod:`bayesdyn.engines.chain`, R = V + C; what is left of the log density; states.
+
+    Attributes
+    ----------
+    now, before, constant
+        (R, M, N), (R, M, N), (R, N).
+    rest
+        Scalar: determinants of the laws and of the errors.
+    log_spread
+        Scalar: log Jacobian of the given states by their noise.
+    states
+        (N, C): the given states, scores of constructs without a law, and 0 for the M moving ones.
+    moving
+        Names of the M states.
+    """
+
+    now: TensorVariable
+    before: TensorVariable
+    constant: TensorVariable
+    rest: TensorVariable
+    log_spread: TensorVariable
+    states: TensorVariable
+    moving: tuple[str, ...]
+
+
+def chain_rows(problem: Problem) -> ChainRows:
+    """Add everything but the integral to the model in context, and return the rows to integrate over."""
+    # As PyTensor does when it compiles for JAX; wrapped functions are traced before that.
+    jax.config.update("jax_enable_x64", True)
+    shared = parts(problem)
+    given = multipliers(problem)
+    moving = tuple(name for name in problem.endogenous if name not in given)
+    means = session_means(problem, shared)
+    precision = shared.data["rated"] * pt.exp(-shared.data["log_se"] - shared.kappa / 2)
+    lawless = np.array([float(name not in problem.endogenous) for name in problem.constructs])
+    states = shared.data["score"] * lawless
+    rest, spread = -error_scale(shared.kappa, shared.data), pt.zeros(())
+    for name in given:
+        value, log_spread = _given_state(problem, shared, name, means, precision)
+        states = states + value[:, None] * _unit(problem, name)
+        spread = spread + log_spread
+    later, starts = (problem.previous >= 0).astype(float), (problem.previous < 0).astype(float)
+    whiten = _inverse_residual(problem, shared)
+    whiten_start = inverse_factor(shared.start, len(problem.endogenous))
+    rest = rest + later.sum() * _log_diagonal(whiten) + starts.sum() * _log_diagonal(whiten_start)
+
+    factors = factor_matrix(problem, states, shared.level_dyad, means, shared.data)
+    effects = (shared.path, factors, shared.dyad, shared.session)
+    predicted = predicted_deviation(problem, *effects)
+    by_now, by_before = predicted_change(problem, *effects, moving)
+    own = np.stack([_unit(problem, name) for name in problem.endogenous])
+    deviation = pt.dot(own, (states - means).T)
+    place = np.array([[float(one == other) for other in moving] for one in problem.endogenous])[:, :, None]
+    now = [
+        _rows(whiten, (place - by_now) * later) + pt.dot(whiten_start, place[:, :, 0])[:, :, None] * starts
+    ]
+    before = [_rows(whiten, -by_before * later)]
+    constant = [pt.dot(whiten, (deviation - predicted.T) * later) + pt.dot(whiten_start, deviation * starts)]
+
+    matrices, pattern = whitening(problem)
+    every = np.array([problem.constructs.index(name) for name in moving])
+    error = (precision * (shared.data["score"] - states)).T
+    if np.array_equal(problem.error_corr, np.eye(len(problem.constructs))):
+        whitener = np.broadcast_to(np.eye(len(problem.constructs))[:, :, None], (*matrices.shape[1:], 1))
+    else:
+        whitener = shared.data["whitening"][pattern].transpose((1, 2, 0))
+    now.append(-whitener[:, every] * precision.T[every][None])
+    before.append(pt.zeros((len(problem.constructs), len(moving), len(problem.t))))
+    constant.append(pt.sum(whitener * error[None], axis=1))
+    return ChainRows(
+        pt.concatenate(now), pt.concatenate(before), pt.concatenate(constant), rest, spread, states, moving
+    )
+
+
+def draw_latent(problem: Problem, draws: Mapping[str, np.ndarray], random_seed: int) -> np.ndarray:
+    """Return states (K, N, C) for K draws of the collapsed model, each drawn given its hyperparameters.
+
+    Parameters
+    ----------
+    problem
+        The problem that was fitted.
+    draws
+        The K draws of every sampled variable by name: (K, ...).
+    random_seed
+        Seed of the states' own noise.
+    """
+    with pm.Model(coords=coordinates(problem)) as model:
+        rows = chain_rows(problem)
+    inputs = list(model.free_RVs)
+    outputs = [rows.now, rows.before, rows.constant, rows.states]
+    evaluate = pytensor.function(inputs, outputs, mode="JAX", on_unused_input="ignore")
+    moving = [problem.constructs.index(name) for name in rows.moving]
+    shape = (len(draws[inputs[0].name]), len(moving), len(problem.t))
+    noise = np.random.default_rng(random_seed).standard_normal(shape)
+    draw_states, every = jax.jit(chain.draw_states), []
+    for k in range(shape[0]):
+        now, before, constant, states = evaluate(*[draws[variable.name][k] for variable in inputs])
+        filled = np.array(states)
+        filled[:, moving] = np.asarray(draw_states(now, before, constant, noise[k])).T
+        every.append(filled)
+    return np.stack(every)
+
+
+def _given_state(
+    problem: Problem, shared: Parts, name: str, means: TensorVariable, precision: TensorVariable
+) -> tuple[TensorVariable, TensorVariable]:
+    """Return a given construct's states (N,) as shaped noise, and the log Jacobian of the shape.
+
+    The shape is what filtering forward and sampling backward gives for the construct's own lag, innovation SD
+    and scores, with the stationary gain of each exchange's own precision: noise and hyperparameters are then
+    nearly independent, whatever the reliability. It is a change of variables, so it need not be exact.
+    """
+    c, v = problem.constructs.index(name), problem.endogenous.index(name)
+    noise = pm.Flat(f"{name}_noise", shape=len(problem.t), initval=np.zeros(len(problem.t)))
+    ((factor, place),) = ((factor, block.index(v)) for block, factor in shared.residual if v in block)
+    innovation, start = pt.sum(factor[place] ** 2), pt.sum(shared.start[v] ** 2)
+    own = [p for p, path in enumerate(problem.spec.paths) if path.name == f"{name} ~ lag({name})"]
+    lag = shared.path[own[0]] if own else pt.zeros(())
+    later = (problem.previous >= 0).astype(float)
+    followed = np.append(later[1:], 0.0)
+    weight = precision[:, c] ** 2
+    # Variance before the score: the positive root of w V^2 + b V - q = 0 (the stationary Riccati equation).
+    linear = 1 - lag**2 - innovation * weight
+    stationary = 2 * innovation / (linear + pt.sqrt(linear**2 + 4 * weight * innovation))
+    variance = later * stationary + (1 - later) * start
+    gain = weight * variance / (1 + weight * variance)
+    filtered_variance = variance / (1 + weight * variance)
+    error = shared.data["score"][:, c] - means[:, c]
+    filtered = _recurrence((1 - gain) * lag * later, gain * error)
+    ahead = lag**2 * filtered_variance + innovation
+    back = followed * lag * filtered_variance / ahead
+    spread = pt.sqrt(filtered_variance * (followed * innovation / ahead + (1 - followed)))
+    value = _recurrence(back[::-1], ((1 - back * lag) * filtered + spread * noise)[::-1])[::-1]
+    return means[:, c] + value, pt.sum(pt.log(spread))
+
+
+def _recurrence(multiplier: TensorVariable, added: TensorVariable) -> TensorVariable:
+    """Return x (N,) with x[t] = multiplier[t] x[t - 1] + added[t], by doubling (Hillis & Steele 1986)."""
+    count = added.type.shape[0]
+    value, reach = added, 1
+    while reach < count:
+        nothing = pt.zeros((reach,))
+        value = value + multiplier * pt.concatenate([nothing, value[:-reach]])
+        multiplier = multiplier * pt.concatenate([nothing, multiplier[:-reach]])
+        reach *= 2
+    return value
+
+
+def _inverse_residual(problem: Problem, shared: Parts) -> TensorVariable:
+    size = len(problem.endogenous)
+    inverse = pt.zeros((size, size))
+    for block, factor in shared.residual:
+        members = one_hot(np.array(block), size)
+        inverse = inverse + members.T @ inverse_factor(factor, len(block)) @ members
+    return inverse
+
+
+def _rows(matrix: TensorVariable, rows: TensorVariable) -> TensorVariable:
+    """Multiply (V, V) into the first axis of (V, M, N)."""
+    return pt.tensordot(matrix, rows, axes=[[1], [0]])
+
+
+def _log_diagonal(matrix: TensorVariable) -> TensorVariable:
+    return pt.sum(pt.log(pt.diag(matrix)))
+
+
+def _unit(problem: Problem, name: str) -> np.ndarray:
+    return np.eye(len(problem.constructs))[problem.constructs.index(name)]
