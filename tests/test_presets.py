@@ -12,7 +12,7 @@ def house(tmp_path, monkeypatch):
     package = tmp_path / "site-packages" / "bayesdyn"
     models = package / "_content" / "models"
     models.mkdir(parents=True)
-    for name in ("chen2026", "chen2026_within"):
+    for name in ("chen2026", "chen2026_disclosure", "chen2026_within"):
         (models / f"{name}.toml").write_text("")
     monkeypatch.setattr(presets, "_PACKAGE", package)
     return package
@@ -30,7 +30,7 @@ def test_an_installed_wheel_has_its_content_inside(house):
 
 
 def test_names_and_files_of_presets(house):
-    assert presets.preset_names("models", ".toml") == ["chen2026", "chen2026_within"]
+    assert presets.preset_names("models", ".toml") == ["chen2026", "chen2026_disclosure", "chen2026_within"]
     found = presets.resolve("chen2026", "models", ".toml", "model")
     assert found == house / "_content" / "models" / "chen2026.toml"
 
@@ -49,7 +49,7 @@ def test_an_unknown_name_lists_the_presets_and_the_nearest(house, name, hint):
     with pytest.raises(InputError) as caught:
         presets.resolve(name, "models", ".toml", "model")
     assert f"There is no model '{name}'" in str(caught.value)
-    assert "chen2026, chen2026_within" in str(caught.value)
+    assert "chen2026, chen2026_disclosure, chen2026_within" in str(caught.value)
     assert hint in str(caught.value)
 
 

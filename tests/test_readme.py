@@ -60,3 +60,15 @@ def test_every_file_that_the_readme_links_exists(root):
     links = re.findall(r"\]\(([^)#:]+)\)", (root / "README.md").read_text(encoding="utf-8"))
     assert links
     assert [link for link in links if not (root / link).exists()] == []
+
+
+def test_the_python_example_runs_and_its_report_is_written(root, tmp_path, monkeypatch, capsys):
+    """As printed, but for fewer draws: it is the code that is judged here, not the posterior."""
+    (code,) = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.S)
+    short, count = re.subn(r"draws=500, tune=500", "draws=60, tune=150", code)
+    assert count == 2
+    monkeypatch.chdir(tmp_path)
+    exec(compile(short, "README.md", "exec"), {})
+    told = capsys.readouterr().out
+    assert "disclosure ~ empathy:rapport" in told
+    assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")

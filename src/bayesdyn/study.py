@@ -115,7 +115,7 @@ def run_study(
     measures = _measure(run, exchanges, ratings, human, coders)
     fit, naive = _fits(run, measures)
     claims = folder.run(CLAIMS, {"fit": fit.content}, {}, lambda: check_claims(fit.value))
-    sweep = _sweep(run, fit)
+    sweep = _sweep(run, fit, naive)
     inputs = {
         "exchanges": exchanges, "ratings": ratings, "agreement": agreed, "measures": measures, "fit": fit,
         "fit_naive": naive, "claims": claims, "sensitivity": sweep,
@@ -256,7 +256,9 @@ def _fits(
     return chosen, run.folder.run(NAIVE, inputs, usual, lambda: fitted("none"))
 
 
-def _sweep(run: _Run, fit: Artefact[xr.DataTree]) -> Artefact[Sensitivity] | None:
+def _sweep(
+    run: _Run, fit: Artefact[xr.DataTree], naive: Artefact[xr.DataTree] | None
+) -> Artefact[Sensitivity] | None:
     given, backend = run.parts.file.sensitivity, run.parts.file.fit.backend
     if run.parts.file.fit.measurement == "none":
         run.folder.skip(SENSITIVITY, "the fit has no error to vary")
@@ -266,7 +268,7 @@ def _sweep(run: _Run, fit: Artefact[xr.DataTree]) -> Artefact[Sensitivity] | Non
         return None
     return run.folder.run(
         SENSITIVITY,
-        {"fit": fit.content},
+        {"fit": fit.content} | ({} if naive is None else {"naive": naive.content}),
         {**given.model_dump(mode="json"), "backend": backend, "random_seed": run.seed},
         lambda: sensitivity(
             fit.value,
@@ -277,6 +279,7 @@ def _sweep(run: _Run, fit: Artefact[xr.DataTree]) -> Artefact[Sensitivity] | Non
             chains=given.chains,
             random_seed=run.seed,
             backend=backend,
+            naive=_value(naive),
             progress=lambda line: run.tell(f"{'':<12} {line}"),
         ),
     )

@@ -8,7 +8,8 @@ import bayesdyn as bd
 from bayesdyn.artefacts import read_dataset, write_dataset
 from bayesdyn.errors import InputError
 from bayesdyn.measures.cells import token_variance
-from bayesdyn.measures.dataset import read_notes
+from bayesdyn.measures.dataset import Notes, read_notes
+from bayesdyn.measures.warn import warn_of_twins
 
 
 def true_scores(world):
@@ -204,3 +205,16 @@ def test_every_fault_is_named_at_once(make_world):
         "rater r0, r1 stands in both tables", "no human rating is of an exchange", "construct score bears",
     ):  # fmt: skip
         assert part in message
+
+
+def test_constructs_that_raters_hardly_tell_apart_are_named():
+    rng = np.random.default_rng(4)
+    true = rng.standard_normal(400)
+    error = rng.multivariate_normal(np.zeros(3), 0.25 * (0.5 * np.eye(3) + 0.5), size=400)
+    score = np.column_stack([true, 0.98 * true, rng.standard_normal(400)]) + error
+    corr = 0.5 * np.eye(3) + 0.5
+    notes = Notes()
+    warn_of_twins(("disclosure", "self_negative", "empathy"), score, np.full((400, 3), 0.5), corr, notes)
+    (told,) = notes.sentences
+    assert "disclosure and self_negative" in told
+    assert "fit fewer outcomes" in told

@@ -4,6 +4,7 @@ nutpie runs the sampler. On its JAX backend a model with measurement error has i
 which is what makes it mix (docs/measured.md); on numba the sampler moves the states too, for comparison.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,13 @@ import numpy as np
 import xarray as xr
 from pytensor.graph.traversal import ancestors
 
+from bayesdyn.engines.jax_sampler import compile_for_nutpie, on_device
 from bayesdyn.engines.pymc_collapsed import build_collapsed, draw_latent
 from bayesdyn.engines.pymc_model import build, coordinates, refit_data
 from bayesdyn.structure.problem import Problem
-from bayesdyn.threads import give_cores_to_chains
 
 if TYPE_CHECKING:
-    from nutpie.compile_pymc import CompiledPyMCModel
+    from nutpie.sample import CompiledModel
 
 BACKENDS = ("numba", "jax")
 STATS = ("diverging", "depth", "maxdepth_reached", "energy", "n_steps", "step_size", "tree_depth")
@@ -27,16 +28,21 @@ _RAW_ENDINGS = ("_factor", "_factor_sd", "_noise")
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled model, the problem it was compiled for, and the data that its graph uses."""
+    """A compiled model, the problem it was compiled for, and the names of the data that it takes."""
 
-    model: "CompiledPyMCModel"
+    model: "CompiledModel"
     problem: Problem
     backend: str
     data_names: tuple[str, ...]
 
 
+_COMPILED: deque[Compiled] = deque(maxlen=4)
+
+
 def compile_problem(problem: Problem, backend: str = "numba") -> Compiled:
-    """Compile the PyMC model of a problem with nutpie.
+    """Compile the PyMC model of a problem with nutpie, or return it if it was compiled before.
+
+    The last few compiled models of the process are kept: a fit and its sweep share one.
 
     Parameters
     ----------
@@ -45,22 +51,26 @@ def compile_problem(problem: Problem, backend: str = "numba") -> Compiled:
     backend
         ``numba`` or ``jax``.
     """
+    for kept in _COMPILED:
+        if kept.backend == backend and same_shape(kept.problem, problem):
+            return kept
+    _COMPILED.append(_compile(problem, backend))
+    return _COMPILED[-1]
+
+
+def _compile(problem: Problem, backend: str) -> Compiled:
+    if backend == "jax":
+        model = build_collapsed(problem) if collapses(problem, backend) else build(problem)
+        return Compiled(compile_for_nutpie(model), problem, backend, tuple(refit_data(problem)))
     import warnings
 
     import nutpie
 
-    give_cores_to_chains()
     with warnings.catch_warnings():
         # Numba tells of its own fallbacks while it compiles; none of them changes a result.
         warnings.simplefilter("ignore")
-        model = build_collapsed(problem) if collapses(problem, backend) else build(problem)
-        compiled = nutpie.compile_pymc_model(
-            model,
-            backend=backend,  # type: ignore[arg-type]
-            gradient_backend="jax" if backend == "jax" else "pytensor",
-            freeze_model=False,
-        )
-    # Both forms of the model take the same data by name; each uses some of it.
+        model = build(problem)
+        compiled = nutpie.compile_pymc_model(model, backend="numba", freeze_model=False)
     used = set(ancestors([model.logp(), *model.deterministics]))
     names = tuple(str(variable.name) for variable in model.data_vars if variable in used)
     return Compiled(compiled, problem, backend, names)  # type: ignore[arg-type]
@@ -96,13 +106,9 @@ def draw(
 
     if not same_shape(compiled.problem, problem):
         raise ValueError("the problem differs in shape from the compiled one: compile it anew")
-    data: dict[str, Any] = refit_data(problem)
-    if compiled.backend == "jax":
-        import jax.numpy as jnp
-
-        # Moved once: a NumPy array would be copied to the device again at every gradient.
-        data = {name: jnp.asarray(value) for name, value in data.items()}
-    model = compiled.model.with_data(**{name: data[name] for name in compiled.data_names})
+    data = refit_data(problem)
+    used = {name: data[name] for name in compiled.data_names}
+    model = compiled.model.with_data(**(on_device(used) if compiled.backend == "jax" else used))
     trace: Any = nutpie.sample(
         model,
         draws=draws,
@@ -157,6 +163,8 @@ def same_shape(one: Problem, other: Problem) -> bool:
         one.spec == other.spec
         and one.measurement == other.measurement
         and one.constructs == other.constructs
+        and one.covariates == other.covariates
+        and np.array_equal(one.dyad_of, other.dyad_of)
         and np.array_equal(one.session_of, other.session_of)
         and np.array_equal(one.rated, other.rated)
         and np.array_equal(one.error_corr, other.error_corr)

@@ -15,7 +15,7 @@ from bayesdyn.measures.halo import Residuals, error_correlation, of_scores
 from bayesdyn.measures.rater_model import sample_raters
 from bayesdyn.measures.raters import CHOICES, Choice, Part, prepare, usable_raters
 from bayesdyn.measures.summaries import Scale, Summary, fix_scale, summarise
-from bayesdyn.measures.warn import say_halo, say_what_is_shared, warn_of_ends, warn_of_fit
+from bayesdyn.measures.warn import say_halo, say_what_is_shared, warn_of_ends, warn_of_fit, warn_of_twins
 from bayesdyn.tables import KEY, check_ratings
 
 __all__ = ["as_measures", "measure"]
@@ -106,13 +106,13 @@ def measure(
     warn_of_ends(cells, notes)
     say_what_is_shared(parts, notes)
     corr = _halo(cells, parts, scales, summaries, notes)
+    score = np.column_stack([found.score for found in summaries])
+    se = np.column_stack([found.se for found in summaries])
+    warn_of_twins(cells.constructs, score, se, corr, notes)
     made = assemble(
         keys,
         cells.constructs,
-        {
-            "score": np.column_stack([found.score for found in summaries]),
-            "se": np.column_stack([found.se for found in summaries]),
-        },
+        {"score": score, "se": se},
         _by_construct(cells, summaries, scales),
         corr,
         covariates,

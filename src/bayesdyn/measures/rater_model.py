@@ -37,7 +37,6 @@ from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer import NUTS
 
 from bayesdyn.measures.patterns import Patterns, pad
-from bayesdyn.threads import give_cores_to_chains
 
 Discrimination = Literal["single", "equal", "proportional", "free"]
 """``single``: one rater. ``equal``: g_r = g. ``proportional``: rho_r = rho. ``free``: both free."""
@@ -260,7 +259,6 @@ def sample_raters(
     chains, warmup, draws
         NUTS chains per construct, adaptation steps and kept draws per chain.
     """
-    give_cores_to_chains()
     raters = max(_FEWEST_RATERS, *(len(problem.centre) for problem in problems))
     # Rounded up to a power of two, so that studies of about one size share one compiled sampler.
     most = max(_FEWEST_PATTERNS, *(len(problem.patterns.count) for problem in problems))

@@ -1,6 +1,7 @@
 """What a statistician should know of fitted measures, as plain sentences for the notes."""
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,11 @@ from bayesdyn.measures.raters import Part
 FLOOR = 0.30
 """Share of ratings at an end of the scale above which a Gaussian summary is not to be trusted."""
 
+TWINS = 0.9
+"""Correlation of true scores above which two constructs count as one (Kline 2011, ch. 5, says .85 to .90)."""
+
 _RHAT, _ESS = 1.02, 200.0
+_FEWEST_TWINS = 30
 
 
 def warn_of_ends(cells: Cells, notes: Notes) -> None:
@@ -27,6 +32,41 @@ def warn_of_ends(cells: Cells, notes: Notes) -> None:
                     "summary is then wrong in a way that can fake moderation: read interactions with it "
                     "with great care."
                 )
+
+
+def warn_of_twins(
+    constructs: tuple[str, ...],
+    score: NDArray[np.float64],
+    se: NDArray[np.float64],
+    corr: NDArray[np.float64],
+    notes: Notes,
+) -> None:
+    """Warn of constructs that the raters hardly tell apart (discriminant validity).
+
+    Parameters
+    ----------
+    constructs
+        Names, C of them.
+    score, se, corr
+        (N, C), (N, C) and the (C, C) correlation of errors: what is left of the covariance of scores without
+        that of their errors is the covariance of true scores (Spearman 1904).
+    """
+    for a, b in combinations(range(len(constructs)), 2):
+        both = np.isfinite(score[:, [a, b]]).all(axis=1)
+        if both.sum() < _FEWEST_TWINS:
+            continue
+        x, y, se_x, se_y = score[both, a], score[both, b], se[both, a], se[both, b]
+        shared = np.cov(x, y)[0, 1] - np.mean(se_x * se_y) * corr[a, b]
+        variances = [np.var(v, ddof=1) - np.mean(e**2) for v, e in ((x, se_x), (y, se_y))]
+        if min(variances) <= 0:
+            continue
+        true = shared / np.sqrt(variances[0] * variances[1])
+        if abs(true) > TWINS:
+            notes.add(
+                f"Warning: {constructs[a]} and {constructs[b]}: without error their scores correlate "
+                f"{np.clip(true, -1, 1):.2f}. The raters hardly tell them apart, and a model that holds both "
+                "is weakly identified: fit fewer outcomes, or find raters that do."
+            )
 
 
 def warn_of_fit(part: Part, draws: Draws, notes: Notes) -> None:

@@ -85,6 +85,7 @@ def sensitivity(
     chains: int = 2,
     random_seed: int | None = None,
     backend: str = "jax",
+    naive: xr.DataTree | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Sensitivity:
     """Refit a model along one assumption and find where its conclusions tip.
@@ -104,6 +105,9 @@ def sensitivity(
         Default: the fit's own.
     backend
         As in :func:`bayesdyn.fit`.
+    naive
+        The same model fitted to the same measures with ``measurement="none"``: it is then factor 0, and is
+        not run again.
     progress
         Called with one line before each refit.
 
@@ -114,7 +118,7 @@ def sensitivity(
     Raises
     ------
     InputError
-        An unknown kind, a factor below 0, or a fit without measurement error.
+        An unknown kind, a factor below 0, a fit without measurement error, or a naive fit of something else.
     """
     from bayesdyn.engines.pymc_engine import compile_problem
 
@@ -127,6 +131,10 @@ def sensitivity(
         )
     if fit.attrs.get("measurement") != "known":
         faults.add("the fit has no measurement error to vary", 'Fit with measurement="known" first')
+    if naive is not None and not _same_study(fit, naive):
+        faults.add(
+            "naive is no fit of the same model to the same measures", 'Fit them with measurement="none"'
+        )
     faults.raise_if_any("Cannot sweep")
     spec, measures = spec_of(fit), measures_of(fit)
     seed = json.loads(fit.attrs["random_seed"]) if random_seed is None else random_seed
@@ -138,6 +146,8 @@ def sensitivity(
             progress(name)
         if factor == 1:
             refit = fit
+        elif not factor and naive is not None:
+            refit = naive
         elif factor:
             problem = prepare(measures, spec, "known", error_factor=factor)
             compiled = compiled or compile_problem(problem, backend)
@@ -149,6 +159,14 @@ def sensitivity(
         paths.append(_paths(name, factor, refit))
     every = pd.concat(paths, ignore_index=True)
     return Sensitivity(kind, pd.DataFrame(rows), every, tipping_points(every))
+
+
+def _same_study(fit: xr.DataTree, naive: xr.DataTree) -> bool:
+    # By the model's name: with error in the scores, default laws of the predictors are written into its text.
+    one, other = (
+        (json.loads(tree.attrs["inputs"])["measures"], tree.attrs["model"]) for tree in (fit, naive)
+    )
+    return one == other and naive.attrs["measurement"] == "none"
 
 
 def _row(name: str, factor: float, refit: xr.DataTree) -> dict[str, object]:
