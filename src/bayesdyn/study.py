@@ -21,7 +21,7 @@ from bayesdyn.structure.model_file import check_names, to_text
 from bayesdyn.study_example import Example, load_example
 from bayesdyn.study_file import load_study, study_path
 from bayesdyn.study_manifest import Artefact, Outcome, OutFolder
-from bayesdyn.study_parts import Parts, load_parts, transcript_files
+from bayesdyn.study_parts import Parts, load_parts, reproduce, transcript_files
 from bayesdyn.study_stages import (
     AGREE,
     CLAIMS,
@@ -133,7 +133,7 @@ def run_study(
             data_summary=exchanges.value.attrs.get("summary"),
             rating_summary=count_ratings(ratings.value),
             measures=measures.value,
-            reproduce=_reproduce(run),
+            reproduce=reproduce(run.parts),
         ),
     )
     return StudyRun(folder.path, made.path, tuple(folder.outcomes))
@@ -188,7 +188,8 @@ def _human(run: _Run) -> tuple[pd.DataFrame | None, dict[str, str]]:
     if given is None or path is None:
         return None, {}
     columns = sha256_text(str(sorted((given.columns or {}).items())))
-    return read_ratings(path, columns=given.columns), {"human": sha256_file(path), "human columns": columns}
+    table = read_ratings(path, columns=given.columns, codebook=run.parts.codebook)
+    return table, {"human": sha256_file(path), "human columns": columns}
 
 
 def _agree(
@@ -287,16 +288,6 @@ def _sweep(
 
 def _value[T](artefact: Artefact[T] | None) -> T | None:
     return None if artefact is None else artefact.value
-
-
-def _reproduce(run: _Run) -> list[str]:
-    """Return the commands that make the same report again; no path of this machine is in them."""
-    ledger = run.parts.file.ratings.ledger
-    own = run.parts.ledger == run.parts.base / ledger
-    return [
-        f"# the folder of the study {run.parts.file.study.name}: study.toml, transcripts, {ledger}",
-        "bayesdyn run study.toml" + ("" if own else f" --ledger {run.parts.ledger.name}"),
-    ]
 
 
 def _teller(progress: bool) -> Callable[[str], None]:

@@ -140,6 +140,16 @@ def transcript_files(parts: Parts) -> dict[str, Path]:
     return {file.name: file for file in files if file.is_file() and not file.name.startswith(".")}
 
 
+def reproduce(parts: Parts) -> list[str]:
+    """Return the commands that make the same report again; no path of this machine is in them."""
+    ledger = parts.file.ratings.ledger
+    own = parts.ledger == parts.base / ledger
+    return [
+        f"# the folder of the study {parts.file.study.name}: study.toml, transcripts, {ledger}",
+        "bayesdyn run study.toml" + ("" if own else f" --ledger {parts.ledger.name}"),
+    ]
+
+
 def _is_preset(name: str, file: Path) -> bool:
     known = preset_names("scoring/prompts", ".j2")
     return name in known and sha256_file(

@@ -8,7 +8,7 @@ import bayesdyn as bd
 from bayesdyn.artefacts import read_dataset, write_dataset
 from bayesdyn.errors import InputError
 from bayesdyn.measures.cells import token_variance
-from bayesdyn.measures.dataset import Notes, read_notes
+from bayesdyn.measures.dataset import Notes, merged, read_notes
 from bayesdyn.measures.warn import warn_of_twins
 
 
@@ -218,3 +218,11 @@ def test_constructs_that_raters_hardly_tell_apart_are_named():
     (told,) = notes.sentences
     assert "disclosure and self_negative" in told
     assert "fit fewer outcomes" in told
+
+
+def test_a_note_that_holds_for_several_constructs_is_told_once():
+    told = merged(
+        ["a: two raters.", "Warning: b: at the floor.", "b: two raters.", "No humans.", "a and b: alike."],
+        ("a", "b"),
+    )
+    assert told == ["a, b: two raters.", "Warning: b: at the floor.", "No humans.", "a and b: alike."]

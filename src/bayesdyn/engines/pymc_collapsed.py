@@ -106,10 +106,12 @@ def chain_rows(problem: Problem) -> ChainRows:
     given = multipliers(problem)
     moving = tuple(name for name in problem.endogenous if name not in given)
     means = session_means(problem, shared)
-    precision = shared.data["rated"] * pt.exp(-shared.data["log_se"] - shared.kappa / 2)
+    kappa = shared.kappa
+    assert kappa is not None, "scores with error have kappa"
+    precision = shared.data["rated"] * pt.exp(-shared.data["log_se"] - kappa / 2)
     lawless = np.array([float(name not in problem.endogenous) for name in problem.constructs])
     states = shared.data["score"] * lawless
-    rest, spread = -error_scale(shared.kappa, shared.data), pt.zeros(())
+    rest, spread = -error_scale(kappa, shared.data), pt.zeros(())
     for name in given:
         value, log_spread = _given_state(problem, shared, name, means, precision)
         states = states + value[:, None] * _unit(problem, name)

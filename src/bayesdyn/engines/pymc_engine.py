@@ -13,12 +13,13 @@ import xarray as xr
 from pytensor.graph.traversal import ancestors
 
 from bayesdyn.engines.jax_sampler import compile_for_nutpie, on_device
-from bayesdyn.engines.pymc_collapsed import build_collapsed, draw_latent
+from bayesdyn.engines.pymc_collapsed import build_collapsed, draw_latent, multipliers
 from bayesdyn.engines.pymc_model import build, coordinates, refit_data
 from bayesdyn.structure.problem import Problem
 
 if TYPE_CHECKING:
-    from nutpie.sample import CompiledModel
+    from nutpie.compile_pymc import CompiledPyMCModel
+    from nutpie.compiled_pyfunc import PyFuncModel
 
 BACKENDS = ("numba", "jax")
 STATS = ("diverging", "depth", "maxdepth_reached", "energy", "n_steps", "step_size", "tree_depth")
@@ -30,7 +31,7 @@ _RAW_ENDINGS = ("_factor", "_factor_sd", "_noise")
 class Compiled:
     """A compiled model, the problem it was compiled for, and the names of the data that it takes."""
 
-    model: "CompiledModel"
+    model: "CompiledPyMCModel | PyFuncModel"
     problem: Problem
     backend: str
     data_names: tuple[str, ...]
@@ -77,8 +78,9 @@ def _compile(problem: Problem, backend: str) -> Compiled:
 
 
 def collapses(problem: Problem, backend: str) -> bool:
-    """Return whether the states are integrated out: where there are any, and on JAX."""
-    return backend == "jax" and problem.measurement != "none"
+    """Return whether the states are integrated out: on JAX, where any are linear given the others."""
+    linear = len(multipliers(problem)) < len(problem.endogenous)
+    return backend == "jax" and problem.measurement != "none" and linear
 
 
 def draw(

@@ -1,6 +1,7 @@
 """The shape of Measures: one xarray Dataset, whichever way the scores and their errors came about."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +34,20 @@ class Notes:
         """Keep a sentence that is not there yet."""
         if sentence not in self.sentences:
             self.sentences.append(sentence)
+
+
+def merged(sentences: Sequence[str], constructs: Sequence[str]) -> list[str]:
+    """Return sentences with those that say the same of several constructs told once: ``a, b: so and so``."""
+    names = "|".join(re.escape(name) for name in sorted(constructs, key=len, reverse=True))
+    pattern = re.compile(rf"(Warning: )?({names}): (.*)", re.S)
+    told: dict[tuple[str, str], list[str]] = {}
+    for sentence in sentences:
+        found = pattern.fullmatch(sentence)
+        key = (found[1] or "", found[3]) if found else ("", sentence)
+        told.setdefault(key, [])
+        if found:
+            told[key].append(found[2])
+    return [f"{start}{', '.join(who)}: {what}" if who else what for (start, what), who in told.items()]
 
 
 def read_notes(measures: xr.Dataset) -> list[str]:
@@ -85,7 +100,7 @@ def assemble(
             "t": ("exchange", keys["t"].to_numpy(dtype=np.int64)),
         },
         attrs={
-            "notes": json.dumps(notes.sentences, ensure_ascii=False),
+            "notes": json.dumps(merged(notes.sentences, constructs), ensure_ascii=False),
             "identification": identification,
             "ci_prob": 0.9,
             "ci_kind": "equal-tailed",

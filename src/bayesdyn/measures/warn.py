@@ -41,7 +41,9 @@ def warn_of_twins(
     corr: NDArray[np.float64],
     notes: Notes,
 ) -> None:
-    """Warn of constructs that the raters hardly tell apart (discriminant validity).
+    """Say which constructs the raters hardly tell apart (discriminant validity).
+
+    No warning: a model that holds one of the two only is not touched by it.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ def warn_of_twins(
         true = shared / np.sqrt(variances[0] * variances[1])
         if abs(true) > TWINS:
             notes.add(
-                f"Warning: {constructs[a]} and {constructs[b]}: without error their scores correlate "
+                f"{constructs[a]} and {constructs[b]}: without error their scores correlate "
                 f"{np.clip(true, -1, 1):.2f}. The raters hardly tell them apart, and a model that holds both "
                 "is weakly identified: fit fewer outcomes, or find raters that do."
             )

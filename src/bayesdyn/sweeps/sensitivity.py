@@ -193,6 +193,10 @@ def _paths(name: str, factor: float, refit: xr.DataTree) -> pd.DataFrame:
     return kept
 
 
+def _times(point: float) -> str:
+    return "less than 0.01 times" if point < 0.005 else f"{point:.2f} times"
+
+
 def tipping_points(paths: pd.DataFrame) -> pd.DataFrame:
     """Return, for each path, the factor at which its interval starts or stops excluding zero.
 
@@ -221,6 +225,6 @@ def tipping_points(paths: pd.DataFrame) -> pd.DataFrame:
         before = margin[np.flatnonzero(factor <= point)[-1]] > 0
         verb = "stops" if before else "starts"
         rows.append(
-            (name, point, f"its interval {verb} excluding zero at {point:.2f} times the error variance")
+            (name, point, f"its interval {verb} excluding zero at {_times(point)} the error variance")
         )
     return pd.DataFrame(rows, columns=["path_name", "tipping_factor", "says"])
