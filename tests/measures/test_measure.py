@@ -71,7 +71,7 @@ def test_reliability_halo_and_raters_are_recovered(two):
 def test_two_raters_are_said_to_be_equal_by_assumption(two):
     _, measures = two
     assert measures.attrs["identification"] == "two_raters"
-    assert has_note(measures, "empathy: two raters (r0, r1)", "equal by assumption", "own spread")
+    assert has_note(measures, "empathy", "two raters (r0, r1)", "equal by assumption", "own spread")
     assert has_note(measures, "error that all LLMs share is not in the standard errors")
     assert not has_note(measures, "Warning")
 

@@ -32,18 +32,12 @@ def multipliers(problem: Problem) -> tuple[str, ...]:
     order. Fewer given states make an easier posterior.
     """
     names = problem.endogenous
+    terms = [path.term for path in problem.spec.paths]
+    terms += [term for item in problem.spec.varying for term in item.slopes]
     products = []
-    for path in problem.spec.paths:
-        states = [
-            factor.name for factor in path.term.factors if factor.kind != "mean" and factor.name in names
-        ]
+    for term in terms:
+        states = [item.name for item in term.factors if item.kind != "mean" and item.name in names]
         products += list(combinations(states, 2))
-    for item in problem.spec.varying:
-        for term in item.slopes:
-            states = [
-                factor.name for factor in term.factors if factor.kind != "mean" and factor.name in names
-            ]
-            products += list(combinations(states, 2))
     for count in range(len(names) + 1):
         for given in combinations(names, count):
             if all(one in given or other in given for one, other in products):
@@ -116,37 +110,59 @@ def chain_rows(problem: Problem) -> ChainRows:
         value, log_spread = _given_state(problem, shared, name, means, precision)
         states = states + value[:, None] * _unit(problem, name)
         spread = spread + log_spread
+    laws, log_scale = _law_rows(problem, shared, states, means, moving)
+    errors = _error_rows(problem, shared, states, precision, moving)
+    now, before, constant = (pt.concatenate(both) for both in zip(laws, errors, strict=True))
+    return ChainRows(now, before, constant, rest + log_scale, spread, states, moving)
+
+
+type _Rows = tuple[TensorVariable, TensorVariable, TensorVariable]
+
+
+def _law_rows(
+    problem: Problem,
+    shared: Parts,
+    states: TensorVariable,
+    means: TensorVariable,
+    moving: tuple[str, ...],
+) -> tuple[_Rows, TensorVariable]:
+    """Return the V rows of whitened innovations (of whitened deviations at a start), and their log scale."""
     later, starts = (problem.previous >= 0).astype(float), (problem.previous < 0).astype(float)
     whiten = _inverse_residual(problem, shared)
     whiten_start = inverse_factor(shared.start, len(problem.endogenous))
-    rest = rest + later.sum() * _log_diagonal(whiten) + starts.sum() * _log_diagonal(whiten_start)
-
+    log_scale = later.sum() * _log_diagonal(whiten) + starts.sum() * _log_diagonal(whiten_start)
     factors = factor_matrix(problem, states, shared.level_dyad, means, shared.data)
     effects = (shared.path, factors, shared.dyad, shared.session)
     predicted = predicted_deviation(problem, *effects)
     by_now, by_before = predicted_change(problem, *effects, moving)
     own = np.stack([_unit(problem, name) for name in problem.endogenous])
     deviation = pt.dot(own, (states - means).T)
-    place = np.array([[float(one == other) for other in moving] for one in problem.endogenous])[:, :, None]
-    now = [
-        _rows(whiten, (place - by_now) * later) + pt.dot(whiten_start, place[:, :, 0])[:, :, None] * starts
-    ]
-    before = [_rows(whiten, -by_before * later)]
-    constant = [pt.dot(whiten, (deviation - predicted.T) * later) + pt.dot(whiten_start, deviation * starts)]
+    place = np.array([[float(one == other) for other in moving] for one in problem.endogenous])
+    now = _rows(whiten, (place[:, :, None] - by_now) * later)
+    now = now + pt.dot(whiten_start, place)[:, :, None] * starts
+    before = _rows(whiten, -by_before * later)
+    constant = pt.dot(whiten, (deviation - predicted.T) * later) + pt.dot(whiten_start, deviation * starts)
+    return (now, before, constant), log_scale
 
-    matrices, pattern = whitening(problem)
+
+def _error_rows(
+    problem: Problem,
+    shared: Parts,
+    states: TensorVariable,
+    precision: TensorVariable,
+    moving: tuple[str, ...],
+) -> _Rows:
+    """Return the C rows of whitened errors of measurement; ``precision`` (N, C) is 1 / SD, 0 if unrated."""
+    size = len(problem.constructs)
+    if np.array_equal(problem.error_corr, np.eye(size)):
+        whitener = np.eye(size)[:, :, None]
+    else:
+        whitener = shared.data["whitening"][whitening(problem)[1]].transpose((1, 2, 0))
     every = np.array([problem.constructs.index(name) for name in moving])
     error = (precision * (shared.data["score"] - states)).T
-    if np.array_equal(problem.error_corr, np.eye(len(problem.constructs))):
-        whitener = np.broadcast_to(np.eye(len(problem.constructs))[:, :, None], (*matrices.shape[1:], 1))
-    else:
-        whitener = shared.data["whitening"][pattern].transpose((1, 2, 0))
-    now.append(-whitener[:, every] * precision.T[every][None])
-    before.append(pt.zeros((len(problem.constructs), len(moving), len(problem.t))))
-    constant.append(pt.sum(whitener * error[None], axis=1))
-    return ChainRows(
-        pt.concatenate(now), pt.concatenate(before), pt.concatenate(constant), rest, spread, states, moving
-    )
+    now = -whitener[:, every] * precision.T[every][None]
+    before = pt.zeros((size, len(moving), len(problem.t)))
+    return now, before, pt.sum(whitener * error[None], axis=1)
 
 
 def draw_latent(problem: Problem, draws: Mapping[str, np.ndarray], random_seed: int) -> np.ndarray:
