@@ -101,7 +101,8 @@ def _jaxified(model: pm.Model, outputs: list[Any]) -> tuple[Callable[..., list[A
 
     reached = set(ancestors(outputs))
     shared = [variable for variable in model.data_vars if variable in reached]
-    stand_ins = [variable.type() for variable in shared]
+    # Shapes must be known when JAX traces; a change of data keeps them.
+    stand_ins = [variable.type.clone(shape=variable.get_value().shape)() for variable in shared]
     replaced = clone_replace(outputs, dict(zip(shared, stand_ins, strict=True)))
     function = get_jaxified_graph(inputs=[*model.value_vars, *stand_ins], outputs=replaced)
     return function, [str(variable.name) for variable in shared]
