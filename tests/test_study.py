@@ -158,3 +158,11 @@ def test_the_demonstration_runs_and_reuses(tmp_path):
     assert all(outcome.reused for outcome in again.outcomes)
     said = repeat_says(tmp_path / "demo", progress=False)
     assert "mean absolute difference" in said or said.startswith("No session was rated live")
+
+
+def test_the_example_brings_each_stage():
+    example = bd.load_example("sample")
+    assert len(example.exchanges) == 220
+    assert example.fit["posterior"]["path"].sizes["path_name"] >= 7
+    assert set(example.measures["construct"].values) >= {"empathy", "rapport", "disclosure"}
+    assert list(example.sensitivity.table["factor"]) == [0.0, 0.5, 1.0, 1.5, 2.0]
