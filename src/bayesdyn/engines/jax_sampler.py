@@ -1,17 +1,20 @@
 """A PyMC model handed to nutpie as one JAX function per gradient.
 
-nutpie's own JAX backend calls XLA's executor, which spreads the few hundred small operations of a gradient
-over a thread pool: handing them over costs more than computing them. Inside a loop XLA runs operations one
-after the other, so the gradient is put into a loop of one round (docs/measured.md).
+A gradient here is some hundreds of small operations. Called as it is, it was seen to switch threads several
+times; put into a loop of one round it takes little more than half the time (docs/measured.md).
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pymc as pm
+from jax.typing import ArrayLike
 from pytensor.graph.replace import clone_replace
+from pytensor.tensor.variable import TensorVariable
 
 if TYPE_CHECKING:
     from nutpie.compiled_pyfunc import PyFuncModel
@@ -22,8 +25,6 @@ def compile_for_nutpie(model: pm.Model) -> "PyFuncModel":
 
     Chains start uniformly within 1 of the initial point, in the unconstrained space.
     """
-    import jax
-    import jax.numpy as jnp
     from nutpie.compiled_pyfunc import from_pyfunc
 
     start = model.initial_point()
@@ -31,7 +32,7 @@ def compile_for_nutpie(model: pm.Model) -> "PyFuncModel":
     sizes = [np.size(start[name]) for name in names]
     edges = np.cumsum([0, *sizes])
 
-    def split(point: Any) -> list[Any]:
+    def split(point: jax.Array) -> list[jax.Array]:
         parts = zip(names, edges[:-1], edges[1:], strict=True)
         return [point[low:high].reshape(np.shape(start[name])) for name, low, high in parts]
 
@@ -42,8 +43,8 @@ def compile_for_nutpie(model: pm.Model) -> "PyFuncModel":
     expansion, expansion_data = _jaxified(model, kept)
 
     @jax.jit
-    def gradient(rounds: Any, point: Any, *data: Any) -> Any:
-        def once(_: Any, state: Any) -> Any:
+    def gradient(rounds: ArrayLike, point: jax.Array, *data: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def once(_: ArrayLike, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             return jax.value_and_grad(lambda at: density(*split(at), *data)[0])(state[1])
 
         # The number of rounds is an argument, so that XLA cannot see that it is one.
@@ -53,14 +54,14 @@ def compile_for_nutpie(model: pm.Model) -> "PyFuncModel":
     one = jnp.asarray(1)
 
     def make_gradient() -> Callable[..., tuple[float, np.ndarray]]:
-        def evaluate(point: np.ndarray, **data: Any) -> tuple[float, np.ndarray]:
+        def evaluate(point: np.ndarray, **data: jax.Array) -> tuple[float, np.ndarray]:
             value, slope = gradient(one, point, *[data[name] for name in density_data])
             return float(value), np.asarray(slope)
 
         return evaluate
 
     def make_expansion(_seed: int, _seed2: int, _chain: int) -> Callable[..., dict[str, np.ndarray]]:
-        def evaluate(point: np.ndarray, **data: Any) -> dict[str, np.ndarray]:
+        def evaluate(point: np.ndarray, **data: jax.Array) -> dict[str, np.ndarray]:
             values = expand_all(point, *[data[name] for name in expansion_data])
             return {str(v.name): np.asarray(x) for v, x in zip(kept, values, strict=True)}
 
@@ -87,14 +88,14 @@ def compile_for_nutpie(model: pm.Model) -> "PyFuncModel":
     )
 
 
-def on_device(data: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def on_device(data: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
     """Return arrays where JAX keeps them: a NumPy array would be moved there again at every gradient."""
-    import jax.numpy as jnp
-
     return {name: jnp.asarray(value) for name, value in data.items()}
 
 
-def _jaxified(model: pm.Model, outputs: list[Any]) -> tuple[Callable[..., list[Any]], list[str]]:
+def _jaxified(
+    model: pm.Model, outputs: list[TensorVariable]
+) -> tuple[Callable[..., list[jax.Array]], list[str]]:
     """Return a JAX function of the value variables and the data that these outputs use, and those data."""
     from pymc.sampling.jax import get_jaxified_graph
     from pytensor.graph.traversal import ancestors
@@ -112,5 +113,5 @@ def _used(model: pm.Model) -> list[str]:
     return [str(variable.name) for variable in model.data_vars]
 
 
-def _values(model: pm.Model, names: list[str]) -> list[Any]:
+def _values(model: pm.Model, names: list[str]) -> list[jax.Array]:
     return list(on_device({name: model[name].get_value() for name in names}).values())

@@ -43,7 +43,7 @@ def inverse_factor(factor: TensorVariable, size: int) -> TensorVariable:
     """Return the inverse of a lower factor (size, size), row by row.
 
     Written out because a triangular solve of all rows at once goes to a BLAS with threads of its own, which
-    cost more than the rest of the density.
+    took more time than the rest of a gradient (docs/measured.md).
     """
     rows: list[TensorVariable] = []
     for i in range(size):

@@ -6,7 +6,7 @@ which is what makes it mix (docs/measured.md); on numba the sampler moves the st
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -111,7 +111,7 @@ def draw(
     data = refit_data(problem)
     used = {name: data[name] for name in compiled.data_names}
     model = compiled.model.with_data(**(on_device(used) if compiled.backend == "jax" else used))
-    trace: Any = nutpie.sample(
+    trace: xr.DataTree = nutpie.sample(
         model,
         draws=draws,
         tune=tune,
