@@ -45,7 +45,7 @@ def fit(
     tune: Least1 = 1000,
     chains: Least1 = 4,
     kappa: Annotated[bool, typer.Option(help="Whether the errors are themselves uncertain.")] = True,
-    target_accept: float = 0.8,
+    target_accept: float = 0.9,
     backend: Backend = "jax",
     latent_draws: Annotated[int, typer.Option(min=0)] = 0,
     out: Out = Path("fit.nc"),

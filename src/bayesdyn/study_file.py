@@ -79,7 +79,7 @@ class FitBy(Frozen):
     draws: int = Field(default=1000, ge=4)
     tune: int = Field(default=1000, ge=1)
     chains: int = Field(default=4, ge=1)
-    target_accept: float = Field(default=0.8, gt=0, lt=1)
+    target_accept: float = Field(default=0.9, gt=0, lt=1)
     backend: Literal["jax", "numba"] = "jax"
 
 

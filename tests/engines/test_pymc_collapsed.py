@@ -8,7 +8,7 @@ import bayesdyn as bd
 from bayesdyn.engines.pymc_collapsed import build_collapsed, chain_rows, multipliers
 from bayesdyn.engines.pymc_model import build, coordinates
 from bayesdyn.structure.problem import prepare
-from engines.test_pymc_model import make_problem
+from small_problems import make_problem
 
 NOISY = ("session means", "dyad centred, unrated", "grand centred")
 

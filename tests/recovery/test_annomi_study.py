@@ -71,10 +71,12 @@ def test_annomi_from_transcripts_to_report(exchanges, shared_data, tmp_path):
     print("\n".join(json.loads(measures.attrs["notes"])))
     assert measures.attrs["identification"] == ("prior" if len(raters) == 1 else "two_raters")
 
-    spec = bd.load_model("chen2026")
-    fit = bd.fit(measures, spec, draws=400, tune=500, chains=2, random_seed=1)
+    # Not the whole of chen2026: a small rater hardly tells the three client constructs apart (the notes
+    # printed above say so), and equations for scores that are nearly the same have no posterior to speak of.
+    spec = bd.load_model("chen2026_disclosure")
+    fit = bd.fit(measures, spec, draws=1500, tune=700, random_seed=1)
     clock["fitted"] = time.perf_counter()
-    naive = bd.fit(measures, spec, measurement="none", draws=400, tune=500, chains=2, random_seed=1)
+    naive = bd.fit(measures, spec, measurement="none", draws=500, tune=500, random_seed=1)
     clock["naive"] = time.perf_counter()
     print(bd.summary(fit).round(3).to_string())
     print(bd.summary(naive).round(3).to_string())

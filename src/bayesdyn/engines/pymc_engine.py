@@ -4,9 +4,11 @@ nutpie runs the sampler. On its JAX backend a model with measurement error has i
 which is what makes it mix (docs/measured.md); on numba the sampler moves the states too, for comparison.
 """
 
+import sys
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import xarray as xr
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from nutpie.compile_pymc import CompiledPyMCModel
     from nutpie.compiled_pyfunc import PyFuncModel
 
+BAR_EVERY_MS, TELL_EVERY_MS = 200, 10_000
 BACKENDS = ("numba", "jax")
 STATS = ("diverging", "depth", "maxdepth_reached", "energy", "n_steps", "step_size", "tree_depth")
 _RAW = ("path_free", "latent_raw", "kappa_raw", "dyad_raw", "session_raw")
@@ -91,7 +94,7 @@ def draw(
     tune: int,
     chains: int,
     random_seed: int,
-    target_accept: float = 0.8,
+    target_accept: float = 0.9,
     latent_draws: int = 0,
     progress: bool = False,
     cores: int | None = None,
@@ -111,6 +114,7 @@ def draw(
     data = refit_data(problem)
     used = {name: data[name] for name in compiled.data_names}
     model = compiled.model.with_data(**(on_device(used) if compiled.backend == "jax" else used))
+    bar = sys.stderr.isatty() or "ipykernel" in sys.modules
     trace: xr.DataTree = nutpie.sample(
         model,
         draws=draws,
@@ -119,8 +123,11 @@ def draw(
         cores=cores,
         seed=random_seed,
         save_warmup=False,
-        progress_bar=progress,
         target_accept=target_accept,
+        # A bar where one can be drawn, elsewhere a line now and then.
+        progress_bar=progress and bar,
+        progress_callback=_tell if progress and not bar else None,
+        progress_rate=BAR_EVERY_MS if bar else TELL_EVERY_MS,
     )
     posterior = trace["posterior"].to_dataset()
     keep = [
@@ -139,6 +146,21 @@ def draw(
             compiled, problem, trace["posterior"].to_dataset(), latent_draws, random_seed
         )
     return xr.DataTree.from_dict(groups)
+
+
+class _ChainProgress(Protocol):
+    """What nutpie tells of a running chain."""
+
+    finished_draws: int
+    total_draws: int
+    divergences: int
+
+
+def _tell(chains: Sequence[_ChainProgress]) -> None:
+    done, every = sum(one.finished_draws for one in chains), sum(one.total_draws for one in chains)
+    diverged = sum(one.divergences for one in chains)
+    sys.stderr.write(f"{done} of {every} draws, {diverged} diverged\n")
+    sys.stderr.flush()
 
 
 def _latent(

@@ -100,7 +100,8 @@ def sensitivity(
     factors
         Multiples of the error variances; 1 is the fit itself, which is not run again.
     draws, tune, chains
-        As in :func:`bayesdyn.fit`; an interval needs fewer draws than a published figure.
+        As in :func:`bayesdyn.fit`; an interval needs fewer draws than a published figure. The acceptance
+        rate that steps are adapted to is the fit's.
     random_seed
         Default: the fit's own.
     backend
@@ -138,7 +139,7 @@ def sensitivity(
     faults.raise_if_any("Cannot sweep")
     spec, measures = spec_of(fit), measures_of(fit)
     seed = json.loads(fit.attrs["random_seed"]) if random_seed is None else random_seed
-    settings = Settings(draws, tune, chains, seed)
+    settings = Settings(draws, tune, chains, seed, json.loads(fit.attrs["settings"])["target_accept"])
     rows, paths, compiled = [], [], None
     for factor in sorted(set(factors)):
         name = f"error variance x {factor:g}" if factor else "no error (scores as they are)"
