@@ -150,13 +150,32 @@ def read_table(path: str | Path, kind: str) -> "pd.DataFrame":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    _must_exist(path, kind)
+    check_table(path, kind)
     try:
-        table = pq.read_table(path)
+        return pq.read_table(path).to_pandas()
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(path, kind, error) from None
-    check_stamp(_stamp_of(table.schema.metadata or {}, b"bayesdyn"), path, kind)
-    return table.to_pandas()
+
+
+def check_table(path: str | Path, kind: str) -> int:
+    """Check that a file is a table that :func:`write_table` wrote, and return how many rows it has.
+
+    Raises
+    ------
+    ArtefactError
+        As :func:`read_table`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    _must_exist(path, kind)
+    try:
+        with pq.ParquetFile(path) as file:
+            metadata, rows = file.schema_arrow.metadata, file.metadata.num_rows
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _damaged(path, kind, error) from None
+    check_stamp(_stamp_of(metadata or {}, b"bayesdyn"), path, kind)
+    return int(rows)
 
 
 def write_dataset(

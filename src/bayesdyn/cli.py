@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from bayesdyn.cli_models import add_models
+from bayesdyn.cli_rate import add_rate
 from bayesdyn.cli_stages import add_stages
 from bayesdyn.cli_study import add_local, add_study
 from bayesdyn.errors import BayesdynError, BayesdynWarning
@@ -52,6 +53,9 @@ def build_app() -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_version)
     add_stages(app)
+    ledger = typer.Typer(help="Ledgers of ratings.", no_args_is_help=True)
+    add_rate(app, ledger)
+    app.add_typer(ledger, name="ledger")
     add_models(app)
     add_study(app)
     local = typer.Typer(help="The embedded rater: its weights and its server.", no_args_is_help=True)

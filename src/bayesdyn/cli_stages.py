@@ -12,7 +12,6 @@ from bayesdyn.errors import FaultList
 if TYPE_CHECKING:
     import pandas as pd
 
-Raters = Annotated[list[str] | None, typer.Option(help="Names, with commas; default: all.")]
 Human = Annotated[Path | None, typer.Option(help="Ratings of human coders.")]
 Columns = Annotated[list[str] | None, typer.Option(help="OURS=THEIRS, of the human ratings.")]
 
@@ -35,7 +34,7 @@ class Discrimination(StrEnum):
 
 def add_stages(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (read, rate, agree, measure):
+    for command in (read, agree, measure):
         app.command()(command)
 
 
@@ -74,41 +73,6 @@ def read(
     write_table(exchanges, out, "exchanges")
     for name, value in exchanges.attrs["summary"].items():
         typer.echo(f"{name:<26} {value}")
-    say(f"wrote {out}")
-
-
-def rate(
-    exchanges: File,
-    out: Out = Path("ratings.parquet"),
-    codebook: Annotated[str, typer.Option(help="A preset, or a YAML file.")] = "chen2026",
-    panel: Annotated[str, typer.Option(help="A preset, or a YAML file.")] = "local",
-    ledger: Annotated[Path, typer.Option(help="All answers; what it has is not asked again.")] = Path(
-        "ratings.sqlite"
-    ),
-    allow_remote: Annotated[
-        bool, typer.Option("--allow-remote", help="Passages may leave this machine.")
-    ] = False,
-    raters: Raters = None,
-    constructs: Raters = None,
-) -> None:
-    """Rate exchanges with the LLMs of a panel.
-
-    Example: bayesdyn rate exchanges.parquet --panel local --ledger ratings.sqlite
-    """
-    import pandas as pd
-
-    from bayesdyn.artefacts import read_table, write_table
-    from bayesdyn.ratings.rate import rate as run
-    from bayesdyn.study_manifest import check_out
-
-    check_out(out)
-    table = run(
-        read_table(exchanges, "exchanges"), codebook, panel, ledger, allow_remote=allow_remote,
-        raters=words(raters or []) or None, constructs=words(constructs or []) or None, progress=True,
-    )  # fmt: skip
-    write_table(table, out, "ratings")
-    reasons = table["reason"].where(table["value"].isna(), "rated")
-    show(pd.crosstab(table["rater"], reasons), index=True)
     say(f"wrote {out}")
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from bayesdyn.errors import BayesdynError, Fault, InputError
 from bayesdyn.presets import content_dir
-from bayesdyn.ratings.ledger import copy_ledger
-from bayesdyn.ratings.questions import read_ledger
+from bayesdyn.ratings.ledger_file import copy_ledger
 from bayesdyn.ratings.rate import rate
+from bayesdyn.ratings.results import read_ledger
 from bayesdyn.ratings.weights import fetch_weights
 from bayesdyn.study import StudyRun, run_study
 from bayesdyn.study_file import load_study

@@ -164,7 +164,12 @@ def _read(run: _Run) -> Artefact[pd.DataFrame]:
 def _rate(run: _Run, exchanges: Artefact[pd.DataFrame]) -> Artefact[pd.DataFrame]:
     parts, given = run.parts, run.parts.file.ratings
     plans = make_plans(parts.codebook, parts.constructs, parts.raters)
-    prompts = {f"{plan.rater.name}, {name}": p.sha256 for plan in plans for name, p in plan.prompts.items()}
+    prompts = {
+        f"{plan.rater.name}, {name}": digest
+        for plan in plans
+        for prompt in plan.prompts
+        for name, digest in prompt.sha256.items()
+    }
     return run.folder.run(
         RATE,
         {"exchanges": exchanges.content, "codebook": parts.codebook.sha256, **prompts},

@@ -9,7 +9,7 @@ import xarray as xr
 from bayesdyn.artefacts import read_dataset, read_tree
 from bayesdyn.errors import ArtefactError, Fault, InputError
 from bayesdyn.presets import content_dir
-from bayesdyn.ratings.questions import read_ledger
+from bayesdyn.ratings.results import read_ledger
 from bayesdyn.structure.spec import ModelSpec
 from bayesdyn.study_file import load_study
 from bayesdyn.study_parts import load_parts

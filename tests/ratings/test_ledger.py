@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bayesdyn.errors import ArtefactError, InputError
-from bayesdyn.ratings.ledger import Entry, Question, copy_ledger, open_ledger, seal_ledger
+from bayesdyn.ratings.ledger import Entry, Question
+from bayesdyn.ratings.ledger_file import copy_ledger, open_ledger, seal_ledger
 from bayesdyn.ratings.parse import Reading
 
 RATED = Reading((0.1, 0.9), 1.9, 0.05, "")
@@ -110,7 +111,8 @@ def test_a_sealed_ledger_is_one_file_that_reading_does_not_touch(tmp_path: Path)
 
 WRITER = """
 import sys
-from bayesdyn.ratings.ledger import Entry, Question, open_ledger
+from bayesdyn.ratings.ledger import Entry, Question
+from bayesdyn.ratings.ledger_file import open_ledger
 from bayesdyn.ratings.parse import Reading
 with open_ledger(sys.argv[1]) as ledger:
     for number in range(150):

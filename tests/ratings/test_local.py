@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bayesdyn.errors import EndpointError, InputError
-from bayesdyn.ratings.ledger import open_ledger
+from bayesdyn.ratings.ledger_file import open_ledger
 from bayesdyn.ratings.local import local_server
 from bayesdyn.ratings.rate import rate
 from bayesdyn.ratings.weights import fetch_weights

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesdyn.ratings.parse import Answer, read_answer, scale_masses
+from bayesdyn.ratings.parse import read_distribution, scale_masses
 
 DIGITS = ("1", "2", "3", "4", "5")
 WORDS = ("none", "low", "medium", "high", "extreme")
@@ -15,12 +15,6 @@ POINTS = (1, 2, 3, 4, 5)
 
 def tokens(**masses: float) -> tuple[tuple[str, float], ...]:
     return tuple((token, math.log(mass)) for token, mass in masses.items())
-
-
-def answer(
-    pairs: tuple[tuple[str, float], ...] | None, finish: str = "length", refused: bool = False
-) -> Answer:
-    return Answer(pairs, finish, refused, "m", 0.1)
 
 
 def test_spaces_and_case_are_merged() -> None:
@@ -41,7 +35,7 @@ def test_expected_score_by_hand() -> None:
     # expected .125 + .5 + 1.5 + .5 = 2.625.
     pairs = (("1", math.log(0.1)), ("2", math.log(0.2)), ("3", math.log(0.4)), ("4", math.log(0.1)),
              ("The", math.log(0.2)))  # fmt: skip
-    reading = read_answer(answer(pairs), POINTS, DIGITS, 0.5)
+    reading = read_distribution(pairs, POINTS, DIGITS, 0.5)
     assert reading.probabilities == pytest.approx((0.125, 0.25, 0.5, 0.125, 0))
     assert reading.value == pytest.approx(2.625)
     assert reading.off_scale == pytest.approx(0.2)
@@ -49,29 +43,16 @@ def test_expected_score_by_hand() -> None:
 
 
 def test_too_little_mass_is_unrated_and_says_how_much_was_off() -> None:
-    reading = read_answer(answer((("5", math.log(0.3)), ("I", math.log(0.7)))), POINTS, DIGITS, 0.5)
+    reading = read_distribution((("5", math.log(0.3)), ("I", math.log(0.7))), POINTS, DIGITS, 0.5)
     assert reading.value is None
     assert reading.probabilities is None
     assert reading.off_scale == pytest.approx(0.7)
     assert "on the scale" in reading.reason
 
 
-@pytest.mark.parametrize(
-    ("given_answer", "reason"),
-    [
-        (answer(None, finish="content_filter"), "content filter"),
-        (answer(None, refused=True), "refusal"),
-        (answer(()), "empty answer"),
-    ],
-)
-def test_no_answer_is_unrated_with_its_reason(given_answer: Answer, reason: str) -> None:
-    reading = read_answer(given_answer, POINTS, DIGITS, 0.5)
-    assert (reading.value, reading.probabilities, reading.reason) == (None, None, reason)
-
-
 @given(st.lists(st.floats(-30, 0), min_size=5, max_size=5))
 def test_a_reading_is_a_distribution_with_its_mean_on_the_scale(logprobs: list[float]) -> None:
-    reading = read_answer(answer(tuple(zip(DIGITS, logprobs, strict=True))), POINTS, DIGITS, 1e-9)
+    reading = read_distribution(tuple(zip(DIGITS, logprobs, strict=True)), POINTS, DIGITS, 1e-9)
     if reading.probabilities is None:
         assert reading.off_scale == pytest.approx(1.0)
         return

@@ -8,18 +8,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from bayesdyn.errors import EndpointError, InputError
-from bayesdyn.ratings.ledger import open_ledger
+from bayesdyn.ratings.ledger_file import open_ledger
 from bayesdyn.ratings.panel import Panel
 from bayesdyn.ratings.parse import Answer
-from bayesdyn.ratings.questions import NO_WORDS, NOT_ASKED, read_ledger
 from bayesdyn.ratings.rate import rate
+from bayesdyn.ratings.results import NO_WORDS, NOT_ASKED, read_ledger
 from bayesdyn.ratings.scripted import Script, ScriptedServer
 from bayesdyn.tables import check_ratings
 
@@ -203,8 +203,8 @@ def test_a_missing_api_key_is_told(
 class Constant:
     """An asker that is no server."""
 
-    async def ask(self, messages: Sequence[Mapping[str, str]]) -> Answer:
-        return Answer((("high", -0.01),), "length", False, "constant", 0.0)
+    async def ask(self, body: Mapping[str, object]) -> Answer:
+        return Answer("high", (("high", (("high", -0.01),)),), "length", False, "constant", 0.0)
 
 
 def test_it_works_inside_a_running_event_loop(tmp_path: Path, exchanges: pd.DataFrame) -> None:

@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from bayesdyn.ratings.codebook import load_codebook
-from bayesdyn.ratings.ledger import open_ledger
+from bayesdyn.ratings.corpus import Corpus
+from bayesdyn.ratings.ledger_file import open_ledger
 from bayesdyn.ratings.panel import load_panel
-from bayesdyn.ratings.questions import make_plans, places, read_ledger
+from bayesdyn.ratings.questions import make_plans, requests_of
 from bayesdyn.ratings.rate import rate
+from bayesdyn.ratings.results import read_ledger
 from bayesdyn.ratings.weights import WEIGHTS
 from bayesdyn.transcripts.read import read_transcripts
 
@@ -41,11 +43,13 @@ def test_every_shipped_rating_is_of_a_prompt_and_passage_of_today(
 ) -> None:
     """Fails when a codebook, template, panel or transcript was changed and the ledger was not made again."""
     keys = {
-        place.question.key
+        question.key
         for plan in make_plans(BOOK, list(BOOK.constructs), PANEL.raters)
-        for construct in BOOK.constructs
-        for place in places(exchanges, BOOK, construct, plan)
-        if place.question is not None
+        for prompt in plan.prompts
+        for session in Corpus(exchanges).sessions()
+        for request, _ in requests_of(session, BOOK, plan, prompt)
+        if request is not None
+        for question in request.questions
     }
     with open_ledger(sample / "ratings.sqlite", create=False) as ledger:
         assert ledger.has(list(keys)) == keys

@@ -43,7 +43,7 @@ def fits():
             problem = prepare(measures, spec, measurement)
             if measurement not in compiled:
                 compiled[measurement] = compile_problem(problem, "jax")
-            fitted[measurement] = run(compiled[measurement], problem, measures, Settings(500, 600, 2, seed))
+            fitted[measurement] = run(compiled[measurement], problem, measures, Settings(1000, 700, 2, seed))
         found[seed] = (truth, fitted["known"], fitted["none"])
     return found
 

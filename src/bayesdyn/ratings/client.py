@@ -1,25 +1,28 @@
-"""The one file that talks to an LLM server: one chat completion of one token, with log probabilities."""
+"""The one file that talks to an LLM server, by the official client of the OpenAI protocol."""
 
+import io
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
+import httpx2
 import openai
 
 from bayesdyn.errors import EndpointError, Fault, InputError
 from bayesdyn.ratings.panel import Rater, is_loopback
-from bayesdyn.ratings.parse import Answer
+from bayesdyn.ratings.parse import Answer, UnreadableError, answer_of
 
 _NO_KEY = "none"
+_PATH = "/chat/completions"
 
 
 class Asker(Protocol):
-    """What rates: anything that answers chat messages with token probabilities."""
+    """What rates: anything that answers the body of a chat completion request."""
 
-    async def ask(self, messages: Sequence[Mapping[str, str]]) -> Answer:
-        """Return the answer to chat messages."""
+    async def ask(self, body: Mapping[str, object]) -> Answer:
+        """Return the answer to a request."""
         ...
 
 
@@ -27,8 +30,32 @@ class TooLong(Exception):  # noqa: N818 - an outcome for one passage, not a faul
     """The passage does not fit the model's context."""
 
 
+class Passing(Exception):  # noqa: N818 - the runner decides whether it becomes an error
+    """A failure that another try may not meet.
+
+    Attributes
+    ----------
+    error
+        What to tell if it does not pass.
+    after
+        Seconds that the server asks to wait; None where it does not say.
+    busy
+        The server answers, and asks for fewer requests (HTTP 429).
+    """
+
+    def __init__(self, error: EndpointError, after: float | None = None, *, busy: bool = False) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.after = after
+        self.busy = busy
+
+
+class Unsupported(Exception):  # noqa: N818 - the probe goes on with the rater's next method
+    """The server refuses a request because of what its method asks for."""
+
+
 class ChatClient:
-    """A rater's connection to its server; an async context manager.
+    """A rater's connection to its server; an async context manager. It tries once: the runner retries.
 
     Parameters
     ----------
@@ -42,20 +69,25 @@ class ChatClient:
     Raises
     ------
     EndpointError
-        From :meth:`ask`: the server is unreachable or refuses, after the rater's retries; at once where
-        another try cannot help (401, 403, 404, and 400 that is not about the passage's length).
+        From every method, where another try cannot help (401, 403, 404, a redirect, a used-up quota, and
+        400 that is not about the passage's length).
+    Passing
+        From every method, where it may (no connection, time-out, 408, 429, 5xx, an unreadable answer).
     """
 
     def __init__(self, rater: Rater, base_url: str, api_key: str | None = None) -> None:
         self._rater = rater
         self._base_url = base_url
         # Neither a proxy from the environment nor a redirect may carry a passage from a server on this
-        # machine to another one.
-        loopback = is_loopback(base_url)
-        self._http = openai.DefaultAsyncHttpxClient(trust_env=not loopback, follow_redirects=False)
+        # machine to another one. On aiohttp the client does far more requests (benchmarks/rating.py).
+        self._http = openai.DefaultAioHttpClient(
+            trust_env=not is_loopback(base_url),
+            follow_redirects=False,
+            limits=httpx2.Limits(max_connections=rater.concurrency),
+        )
         self._client = openai.AsyncOpenAI(
-            api_key=api_key or _NO_KEY, base_url=base_url, timeout=rater.time_out,
-            max_retries=rater.retries, http_client=self._http,
+            api_key=api_key or _NO_KEY, base_url=base_url, timeout=rater.time_out, max_retries=0,
+            http_client=self._http,
         )  # fmt: skip
 
     async def __aenter__(self) -> Self:
@@ -66,100 +98,126 @@ class ChatClient:
     ) -> None:
         await self._client.close()
 
-    async def ask(self, messages: Sequence[Mapping[str, str]]) -> Answer:
-        """Return what the server answers to chat messages.
+    async def ask(self, body: Mapping[str, object]) -> Answer:
+        """Return the answer to one chat completion request.
 
         Raises
         ------
-        EndpointError
-            See the class; also where the server gives no log probabilities (the method is not offered).
+        EndpointError, Passing
+            See the class.
         TooLong
             The server says that the messages do not fit the model's context.
+        Unsupported
+            The server refuses log probabilities or structured output.
         """
-        decoding = self._rater.decoding
-        extra = {} if decoding.cache_prompt is None else {"cache_prompt": decoding.cache_prompt}
         start = time.perf_counter()
         try:
-            completion = await self._client.chat.completions.create(
-                model=self._rater.model, messages=_as_params(messages), temperature=decoding.temperature,
-                max_tokens=decoding.max_tokens, logprobs=True, top_logprobs=decoding.top_logprobs,
-                seed=openai.omit if decoding.seed is None else decoding.seed, extra_body=extra or None,
-            )  # fmt: skip
+            # The raw response: the client's own models of an answer cost four times the rest of a request.
+            response = await self._client.post(_PATH, cast_to=httpx2.Response, body=dict(body))
+            return answer_of(response.json(), time.perf_counter() - start)
         except openai.APIStatusError as error:
             raise self._refused(error) from None
-        except openai.APITimeoutError:
-            raise self._fault(
-                f"no answer within {self._rater.time_out:g} s",
-                "Raise the rater's time_out, or lower its concurrency",
-            ) from None
-        except openai.APIConnectionError:
-            raise self._fault(
-                "the server cannot be reached", "Start it, or correct base_url in the panel"
-            ) from None
         except openai.APIError as error:
-            raise self._fault(
-                f"the answer cannot be read ({type(error).__name__})", "Is it an OpenAI-compatible server?"
+            raise self._failed(error) from None
+        except (UnreadableError, ValueError) as error:
+            what = str(error) if isinstance(error, UnreadableError) else "the answer is no JSON"
+            raise Passing(
+                self._fault(what, "Is base_url that of an OpenAI-compatible server, with /v1?")
             ) from None
-        return self._answer(completion, time.perf_counter() - start)
 
-    def _answer(self, completion: Any, seconds: float) -> Answer:
-        choices = getattr(completion, "choices", None)
-        if not choices:
-            raise self._fault(
-                "the answer holds no choices", "Is base_url that of an OpenAI-compatible server, with /v1?"
+    async def submit(self, lines: bytes) -> tuple[str, str]:
+        """Submit a batch of requests, one JSON object a line; return the ids of the file and the batch.
+
+        Raises
+        ------
+        EndpointError, Passing
+            See the class.
+        """
+        try:
+            file = await self._client.files.create(
+                file=("requests.jsonl", io.BytesIO(lines)), purpose="batch"
             )
-        choice = choices[0]
-        finish = choice.finish_reason or ""
-        refused = bool(getattr(choice.message, "refusal", None))
-        model = str(getattr(completion, "model", "") or "")
-        if finish == "content_filter" or refused:
-            return Answer(None, finish, refused, model, seconds)
-        logprobs = choice.logprobs
-        content = None if logprobs is None else logprobs.content
-        if content is None:
-            raise no_method(self._rater, self._base_url)
-        first = content[0] if content else None
-        if first is not None and not first.top_logprobs:
-            raise no_method(self._rater, self._base_url)
-        tops = first.top_logprobs if first is not None else []
-        return Answer(tuple((top.token, top.logprob) for top in tops), finish, refused, model, seconds)
+            batch = await self._client.batches.create(
+                input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+            )
+        except openai.APIStatusError as error:
+            raise self._refused(error) from None
+        except openai.APIError as error:
+            raise self._failed(error) from None
+        return file.id, batch.id
 
-    def _refused(self, error: openai.APIStatusError) -> EndpointError | TooLong:
-        code = error.status_code
-        if code in (400, 413) and _about_length(error):
+    async def batch(self, identity: str) -> tuple[str, tuple[str, ...]]:
+        """Return the status of a batch, and the files of its results and errors as far as there are any.
+
+        Raises
+        ------
+        EndpointError, Passing
+            See the class.
+        """
+        try:
+            found = await self._client.batches.retrieve(identity)
+        except openai.APIStatusError as error:
+            raise self._refused(error) from None
+        except openai.APIError as error:
+            raise self._failed(error) from None
+        files = (found.output_file_id, found.error_file_id)
+        return found.status, tuple(file for file in files if file)
+
+    async def results(self, file: str) -> bytes:
+        """Return the content of a file of results.
+
+        Raises
+        ------
+        EndpointError, Passing
+            See the class.
+        """
+        try:
+            return (await self._client.files.content(file)).content
+        except openai.APIStatusError as error:
+            raise self._refused(error) from None
+        except openai.APIError as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: openai.APIError) -> Passing:
+        # On aiohttp a refused connection arrives as a time-out of the connection.
+        unreached = isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.ConnectError)
+        if isinstance(error, openai.APITimeoutError) and not unreached:
+            what = f"no answer within {self._rater.time_out:g} s"
+            return Passing(self._fault(what, "Raise the rater's time_out, or lower its concurrency"))
+        if isinstance(error, openai.APIConnectionError):
+            return Passing(
+                self._fault("the server cannot be reached", "Start it, or correct base_url in the panel")
+            )
+        what = f"the answer cannot be read ({type(error).__name__})"
+        return Passing(self._fault(what, "Is it an OpenAI-compatible server?"))
+
+    def _refused(self, error: openai.APIStatusError) -> Exception:
+        code, said = error.status_code, str(error).casefold()
+        if code in (400, 413) and _about_length(said):
             return TooLong()
+        if code in (400, 422) and any(sign in said for sign in ("logprob", "response_format", "json_schema")):
+            return Unsupported()
+        if 300 <= code < 400:
+            return self._fault("the server redirects elsewhere", "Give the final address as base_url")
         remedies = {
             401: "Set the API key: api_key_env in the panel names the environment variable",
             403: "Check what the API key may do",
             404: "Check base_url (it usually ends in /v1) and the rater's model",
-            429: "Lower the rater's concurrency, or wait; what was rated is kept",
+            429: "Lower the rater's concurrency or its requests_per_minute, or wait; what was rated is kept",
         }
-        if code == 400 and "logprob" in str(error).casefold():
-            return no_method(self._rater, self._base_url)
-        if 300 <= code < 400:
-            return self._fault("the server redirects elsewhere", "Give the final address as base_url")
         remedy = remedies.get(code, "Look at the server's log; what was rated is kept")
-        return self._fault(f"the server answers with HTTP {code}", remedy)
+        told = self._fault(f"the server answers with HTTP {code}", remedy)
+        if code == 429 and "insufficient_quota" in said:
+            return self._fault("the account's quota is used up", "Pay the bill; what was rated is kept")
+        if code in (408, 409, 425, 429) or code >= 500:
+            return Passing(told, _retry_after(error), busy=code == 429)
+        return told
 
     def _fault(self, what: str, remedy: str) -> EndpointError:
         return EndpointError(
             "The LLM server cannot be used",
             [Fault(what, remedy, f"rater {self._rater.name} at {self._base_url}")],
         )
-
-
-def no_method(rater: Rater, base_url: str) -> EndpointError:
-    """Return the error for a server that offers none of a rater's methods."""
-    return EndpointError(
-        "The LLM server offers no method that the rater lists",
-        [
-            Fault(
-                f"it returns no log probabilities, and the rater's methods are {', '.join(rater.methods)}",
-                "Use a server or model with log probabilities (llama.cpp, vLLM, many hosted models)",
-                f"rater {rater.name} at {base_url}",
-            )
-        ],
-    )
 
 
 def api_key_of(rater: Rater) -> str | None:
@@ -187,10 +245,15 @@ def api_key_of(rater: Rater) -> str | None:
     return key
 
 
-def _about_length(error: openai.APIStatusError) -> bool:
-    said = str(error).casefold()
+def _retry_after(error: openai.APIStatusError) -> float | None:
+    """Return the seconds that a server asks to wait, in whichever of its two headers."""
+    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(error.response.headers[name]) * unit)
+        except (KeyError, ValueError):
+            continue
+    return None
+
+
+def _about_length(said: str) -> bool:
     return any(sign in said for sign in ("context", "too long", "too large", "exceed", "maximum length"))
-
-
-def _as_params(messages: Sequence[Mapping[str, str]]) -> Any:
-    return [dict(message) for message in messages]

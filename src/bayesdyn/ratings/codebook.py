@@ -65,22 +65,37 @@ class Example(Frozen):
         return tuple(pair for turn in self.turns for pair in turn.items())
 
 
+class Window(Frozen):
+    """A unit of several exchanges in a row, counted from the session's first; the last may be shorter."""
+
+    window: int = Field(ge=2, le=100)
+
+
 class Construct(Frozen):
     """One construct: definition, who shows it, what a rater reads, an anchor for each scale point.
 
-    ``phrase`` is the construct in everyday words, for raters too small for its definition. ``shows`` are
-    the turns of the rated exchange that a rater reads; ``context`` is the number of whole previous
-    exchanges of the same session shown before it.
+    ``phrase`` is the construct in everyday words, for raters too small for its definition. ``unit`` is what
+    one rating is about: an exchange, ``{window: k}`` exchanges, or the session; the rating stands at the
+    unit's last exchange. ``shows`` are the turns of the unit that a rater reads; ``context`` is the number
+    of whole previous exchanges of the same session shown before it.
     """
 
     phrase: str = Field(min_length=1)
     who: Literal["therapist", "client", "dyad"]
+    unit: Literal["exchange", "session"] | Window = "exchange"
     shows: tuple[Speaker, ...] = Field(min_length=1)
     context: int = Field(ge=0, le=20)
     definition: str = Field(min_length=1)
     question: str = Field(min_length=1)
     anchors: dict[int, str]
     examples: tuple[Example, ...] = ()
+
+    @property
+    def exchanges(self) -> int | None:
+        """How many exchanges one rating is about; None: those of the session."""
+        if isinstance(self.unit, Window):
+            return self.unit.window
+        return 1 if self.unit == "exchange" else None
 
     @field_validator("shows")
     @classmethod

@@ -1,53 +1,34 @@
 """The ledger: every answer that a rater gave, in one SQLite file, so that nothing is asked twice.
 
 A row is keyed by everything that decides the answer: passage, construct, rater, replicate, prompt hash and
-codebook name. The prompt hash covers construct, scale, template, model, weights and decoding, so a changed
-codebook or prompt asks anew and the old rows stay. No transcript text is stored, only hashes of passages.
+codebook name. The prompt hash covers construct, scale, template, model, weights, method and decoding, so a
+changed codebook or prompt asks anew and the old rows stay. No transcript text is stored, only hashes of
+passages.
+
+Beside the ratings stand the *claims*: what some process is asking just now. A claim is a lease that its
+owner renews, so two processes on one ledger never ask the same thing, and one that was killed blocks
+nothing for long. Files are opened, copied and merged in :mod:`bayesdyn.ratings.ledger_file`.
 """
 
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import batched
 from pathlib import Path
 from typing import Any
 
-from bayesdyn.artefacts import sha256_json, whole_file
-from bayesdyn.errors import ArtefactError, Fault, InputError
+from bayesdyn.artefacts import sha256_json
+from bayesdyn.errors import Fault, InputError
+from bayesdyn.ratings.methods import Way
 from bayesdyn.ratings.parse import Reading
 
-SCHEMA = 1
-"""Version of the tables; a ledger of another version is refused."""
+LEASE_SECONDS = 90.0
+"""How long a claim holds that its owner does not renew."""
 
-_WAIT_SECONDS = 60.0
-_APPLICATION = 0x62647972
-_TABLES = """
-create table provenance (
-    id integer primary key,
-    sha256 text not null unique,
-    content text not null
-) strict;
-create table rating (
-    key text primary key,
-    construct text not null,
-    rater text not null,
-    replicate integer not null,
-    passage_sha256 text not null,
-    prompt_sha256 text not null,
-    codebook text not null,
-    method text not null,
-    probabilities text,
-    value real,
-    off_scale real,
-    reason text not null,
-    model text not null,
-    seconds real not null,
-    asked_at text not null,
-    provenance integer not null references provenance (id)
-) strict, without rowid;
-"""
+_MARKS = 500
 
 
 @dataclass(frozen=True)
@@ -70,69 +51,119 @@ class Question:
 
 @dataclass(frozen=True)
 class Entry:
-    """A question with its reading, and how it was got."""
+    """A question with its reading, and how it was got.
+
+    ``input_tokens`` and ``output_tokens`` are what was billed for it; of several answers in one call, the
+    first carries them.
+    """
 
     question: Question
     reading: Reading
     method: str
     model: str
     seconds: float
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 class Ledger:
-    """A connection to a ledger file; use :func:`open_ledger`.
+    """A connection to a ledger file; use :func:`bayesdyn.ratings.ledger_file.open_ledger`.
 
-    Two processes may use one file: writes are whole batches in one transaction, and a key that another
+    Several processes may use one file: writes are whole batches in one transaction, and a key that another
     process wrote first stays as it is.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, upgrade: Callable[[sqlite3.Connection], None]
+    ) -> None:
         self._connection = connection
-        self._wal = False
+        self._upgrade = upgrade
+        self._writes = False
         self.path = path
 
     def find(self, keys: Sequence[str]) -> dict[str, Entry]:
         """Return the entries of those keys that the ledger has."""
-        found: dict[str, Entry] = {}
-        for start in range(0, len(keys), 500):
-            part = keys[start : start + 500]
-            marks = ",".join("?" * len(part))
-            rows = self._connection.execute(f"select * from rating where key in ({marks})", part)
-            found |= {row["key"]: _entry(row) for row in rows}
-        return found
+        return {row["key"]: _entry(row) for row in self._rows("*", keys)}
 
     def has(self, keys: Sequence[str]) -> set[str]:
         """Return those of the keys that the ledger has."""
-        found: set[str] = set()
-        for start in range(0, len(keys), 500):
-            part = keys[start : start + 500]
-            marks = ",".join("?" * len(part))
-            rows = self._connection.execute(f"select key from rating where key in ({marks})", part)
-            found |= {row["key"] for row in rows}
-        return found
+        return {row["key"] for row in self._rows("key", keys)}
 
     def add(self, entries: Iterable[Entry], provenance: Mapping[str, object]) -> None:
-        """Store entries in one transaction, with where they came from."""
-        if not self._wal:
-            # Readers go on while a batch is written, and a kill loses at most the open transaction. Set
-            # here and not at opening, so that a finished ledger is read without a byte of it changing.
-            self._connection.execute("pragma journal_mode = wal")
-            self._connection.execute("pragma synchronous = normal")
-            self._wal = True
-        content = json.dumps(provenance, sort_keys=True)
-        digest = sha256_json(provenance)
+        """Store entries in one transaction, with where they came from, and give back their claims."""
+        content, digest = json.dumps(provenance, sort_keys=True), sha256_json(provenance)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        with self._connection:
-            self._connection.execute("begin immediate")
-            self._connection.execute(
+        stored = list(entries)
+        with self._transaction() as connection:
+            connection.execute(
                 "insert into provenance (sha256, content) values (?, ?) on conflict do nothing",
                 (digest, content),
             )
-            row = self._connection.execute("select id from provenance where sha256 = ?", (digest,)).fetchone()
-            self._connection.executemany(
-                f"insert into rating values ({','.join('?' * 16)}) on conflict do nothing",
-                [_row(entry, now, row["id"]) for entry in entries],
+            row = connection.execute("select id from provenance where sha256 = ?", (digest,)).fetchone()
+            rows = [_row(entry, now, row["id"]) for entry in stored]
+            connection.executemany(
+                f"insert into rating values ({','.join('?' * 18)}) on conflict do nothing", rows
             )
+            connection.executemany("delete from claim where key = ?", [(values[0],) for values in rows])
+
+    def claim(self, keys: Iterable[str], owner: str, seconds: float = LEASE_SECONDS) -> set[str]:
+        """Return those of the keys that nobody has rated or claimed; they are the owner's to ask now."""
+        won = set()
+        now = time.time()
+        with self._transaction() as connection:
+            connection.execute("delete from claim where until < ?", (now,))
+            for key in keys:
+                cursor = connection.execute(
+                    "insert into claim select ?, ?, ? where not exists (select 1 from rating where key = ?) "
+                    "on conflict do nothing",
+                    (key, owner, now + seconds, key),
+                )
+                if cursor.rowcount == 1:
+                    won.add(key)
+        return won
+
+    def renew(self, owner: str, seconds: float = LEASE_SECONDS) -> None:
+        """Hold an owner's claims for longer."""
+        with self._transaction() as connection:
+            connection.execute("update claim set until = ? where owner = ?", (time.time() + seconds, owner))
+
+    def release(self, owners: Iterable[str]) -> None:
+        """Give back all claims of some owners."""
+        with self._transaction() as connection:
+            connection.executemany("delete from claim where owner = ?", [(owner,) for owner in owners])
+
+    def owners(self) -> dict[str, int]:
+        """Return who holds claims, and how many."""
+        if not self._has_table("claim"):
+            return {}
+        rows = self._connection.execute(
+            "select owner, count(*) as held from claim where until >= ? group by owner", (time.time(),)
+        )
+        return {row["owner"]: row["held"] for row in rows}
+
+    def choice(self, rater: str) -> Way | None:
+        """Return the way of asking that was chosen for a rater, by the hash of what decides it."""
+        if not self._has_table("choice"):
+            return None
+        row = self._connection.execute("select way from choice where rater_sha256 = ?", (rater,)).fetchone()
+        return None if row is None else row["way"]
+
+    def choose(self, rater: str, way: Way) -> Way:
+        """Store the way of asking for a rater, once and for all; return what stands."""
+        with self._transaction() as connection:
+            connection.execute("insert into choice values (?, ?) on conflict do nothing", (rater, way))
+        return self.choice(rater) or way
+
+    def tokens(self, rater: str) -> tuple[int, int]:
+        """Return the input and output tokens that a rater's answers took, calls and batches."""
+        if not self._has_table("claim"):
+            return (0, 0)
+        row = self._connection.execute(
+            "select coalesce(sum(input_tokens), 0) as given, coalesce(sum(output_tokens), 0) as got "
+            "from rating where rater = ?",
+            (rater,),
+        ).fetchone()
+        return (row["given"], row["got"])
 
     def provenance(self) -> list[dict[str, Any]]:
         """Return where the ratings came from: one record for each way of asking, with its count."""
@@ -141,133 +172,46 @@ class Ledger:
             "from rating join provenance on provenance.id = rating.provenance "
             "group by provenance.id order by provenance.id"
         )
-        return [
-            {
-                **json.loads(row["content"]),
-                "ratings": row["ratings"],
-                "first": row["first"],
-                "last": row["last"],
-            }
-            for row in rows
-        ]
+        told = ("ratings", "first", "last")
+        return [{**json.loads(row["content"]), **{name: row[name] for name in told}} for row in rows]
 
     def __len__(self) -> int:
         return self._connection.execute("select count(*) from rating").fetchone()[0]
 
-
-@contextmanager
-def open_ledger(path: str | Path, *, create: bool = True) -> Iterator[Ledger]:
-    """Open a ledger, or make it where it is not there.
-
-    Parameters
-    ----------
-    path
-        The SQLite file.
-    create
-        False: only read; the file must exist, and nothing is written beside it.
-
-    Raises
-    ------
-    InputError
-        If the folder or file cannot be written, or there is no such file and ``create`` is False.
-    ArtefactError
-        If the file is no ledger, damaged, or of another schema version.
-    """
-    target = Path(path)
-    if not create and not target.is_file():
-        raise InputError(f"Cannot read {target}", [Fault("there is no such file", "Run: bayesdyn rate")])
-    try:
-        if create:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(target, timeout=_WAIT_SECONDS, isolation_level=None)
-        else:
-            connection = sqlite3.connect(
-                f"{target.resolve().as_uri()}?mode=ro", timeout=_WAIT_SECONDS, isolation_level=None, uri=True
-            )
-    except (OSError, sqlite3.OperationalError) as error:
-        raise _unwritable(target, error) from None
-    connection.row_factory = sqlite3.Row
-    try:
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection in one transaction; a full disk is told as what it is."""
+        connection = self._connection
         try:
-            _prepare(connection, target, create)
+            if not self._writes:
+                # Readers go on while a batch is written, and a kill loses at most the open transaction. Set
+                # here and not at opening, so that a finished ledger is read without a byte of it changing.
+                connection.execute("pragma journal_mode = wal")
+                connection.execute("pragma synchronous = normal")
+                self._upgrade(connection)
+                self._writes = True
+            with connection:
+                connection.execute("begin immediate")
+                yield connection
         except sqlite3.OperationalError as error:
-            raise _unwritable(target, error) from None
-        except sqlite3.DatabaseError as error:
-            raise ArtefactError(
-                f"Cannot use {target}", [Fault(f"it is no ledger, or damaged ({error})", "Give another path")]
+            raise InputError(
+                f"Cannot write {self.path}",
+                [
+                    Fault(
+                        f"{error}; what was rated before is kept",
+                        "Make room on the disk, or close what has the file locked, and run again",
+                    )
+                ],
             ) from None
-        yield Ledger(connection, target)
-    finally:
-        connection.close()
 
+    def _rows(self, columns: str, keys: Sequence[str]) -> Iterator[sqlite3.Row]:
+        for part in batched(keys, _MARKS):
+            marks = ",".join("?" * len(part))
+            yield from self._connection.execute(f"select {columns} from rating where key in ({marks})", part)
 
-def seal_ledger(path: str | Path) -> None:
-    """Fold a ledger into one compact file without write-ahead log, fit to be shipped or archived.
-
-    Raises
-    ------
-    InputError, ArtefactError
-        As :func:`open_ledger`; also while another process has it open.
-    """
-    with open_ledger(path, create=False):
-        pass
-    connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
-    try:
-        connection.execute("pragma journal_mode = delete")
-        connection.execute("vacuum")
-    except sqlite3.OperationalError as error:
-        raise _unwritable(Path(path), error) from None
-    finally:
-        connection.close()
-
-
-def copy_ledger(source: str | Path, target: str | Path, *, without: str) -> None:
-    """Copy a ledger whole or not at all, but for the ratings of one rater, who is then asked anew.
-
-    Raises
-    ------
-    InputError, ArtefactError
-        As :func:`open_ledger`, or if ``target`` cannot be written.
-    """
-    with (
-        open_ledger(source, create=False) as opened,
-        whole_file(target) as part,
-        closing(sqlite3.connect(part, isolation_level=None)) as copy,
-    ):
-        opened._connection.backup(copy)
-        copy.execute("delete from rating where rater = ?", (without,))
-        copy.execute("pragma journal_mode = delete")
-        copy.execute("vacuum")
-
-
-def _prepare(connection: sqlite3.Connection, path: Path, create: bool) -> None:
-    if create:
-        _make_tables(connection)
-    application = connection.execute("pragma application_id").fetchone()[0]
-    version = connection.execute("pragma user_version").fetchone()[0]
-    if application != _APPLICATION:
-        fault = Fault("it is an SQLite file but no ledger of ratings", "Give another path")
-    elif version != SCHEMA:
-        fault = Fault(
-            f"it has schema version {version}, this bayesdyn reads {SCHEMA}",
-            "Use the version that made it, or give a new path and rate again",
-        )
-    else:
-        return
-    raise ArtefactError(f"Cannot use {path}", [fault])
-
-
-def _make_tables(connection: sqlite3.Connection) -> None:
-    """Make the tables in a new file; two processes may come here at once."""
-    if connection.execute("select count(*) from sqlite_master").fetchone()[0]:
-        return
-    connection.execute("begin immediate")
-    if connection.execute("select count(*) from sqlite_master").fetchone()[0] == 0:
-        for statement in _TABLES.split(";\n"):
-            connection.execute(statement)
-        connection.execute(f"pragma application_id = {_APPLICATION}")
-        connection.execute(f"pragma user_version = {SCHEMA}")
-    connection.execute("commit")
+    def _has_table(self, name: str) -> bool:
+        found = self._connection.execute("select 1 from sqlite_master where name = ?", (name,)).fetchone()
+        return found is not None
 
 
 def _row(entry: Entry, now: str, provenance: int) -> tuple[Any, ...]:
@@ -277,6 +221,7 @@ def _row(entry: Entry, now: str, provenance: int) -> tuple[Any, ...]:
         question.key, question.construct, question.rater, question.replicate, question.passage_sha256,
         question.prompt_sha256, question.codebook, entry.method, probabilities, reading.value,
         reading.off_scale, reading.reason, entry.model, round(entry.seconds, 4), now, provenance,
+        entry.input_tokens, entry.output_tokens,
     )  # fmt: skip
 
 
@@ -285,11 +230,6 @@ def _entry(row: sqlite3.Row) -> Entry:
                         row["prompt_sha256"], row["codebook"])  # fmt: skip
     probabilities = None if row["probabilities"] is None else tuple(json.loads(row["probabilities"]))
     reading = Reading(probabilities, row["value"], row["off_scale"], row["reason"])
-    return Entry(question, reading, row["method"], row["model"], row["seconds"])
-
-
-def _unwritable(path: Path, error: Exception) -> InputError:
-    reason = getattr(error, "strerror", None) or str(error)
-    return InputError(
-        f"Cannot use {path}", [Fault(reason, "Choose a folder that you may write to, not in use elsewhere")]
-    )
+    # A ledger of the first version has no token counts.
+    counts = [row[name] for name in ("input_tokens", "output_tokens") if name in row.keys()]  # noqa: SIM118
+    return Entry(question, reading, row["method"], row["model"], row["seconds"], *counts)

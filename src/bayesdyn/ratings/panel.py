@@ -8,32 +8,48 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from bayesdyn import presets
+from bayesdyn.artefacts import sha256_json
 from bayesdyn.errors import FaultList, InputError
 from bayesdyn.ratings.yaml_file import Frozen, read_yaml, validated
 
-Method = Literal["logprobs"]
+Method = Literal["logprobs", "json", "text"]
 
 
 class Decoding(Frozen):
     """What is sent with every request; all of it changes the answer, so all of it is hashed.
 
     ``cache_prompt`` is a field of llama.cpp's server: reuse the evaluated prefix of the request before.
-    It is up to six times as fast and moves an expected score by a few hundredths. None: it is not sent.
+    It is up to six times as fast and moves an expected score by a few hundredths. None: it is not sent;
+    ``temperature: null`` is for reasoning models that take none.
     """
 
-    temperature: float = Field(default=0.0, ge=0, le=2)
+    temperature: float | None = Field(default=0.0, ge=0, le=2)
     seed: int | None = None
     max_tokens: int = Field(default=1, ge=1, le=16)
     top_logprobs: int = Field(default=20, ge=5, le=20)
     cache_prompt: bool | None = None
 
 
+class Price(Frozen):
+    """What a rater's tokens cost, per million, in the currency of the bill."""
+
+    input: float = Field(default=0.0, ge=0)
+    output: float = Field(default=0.0, ge=0)
+
+
 class Rater(Frozen):
     """One LLM under one prompt and one decoding.
 
     Exactly one of ``weights`` (a model of the embedded server, by name or GGUF file) and ``base_url`` (any
-    server that speaks the OpenAI chat protocol) says where it is served. ``min_mass`` is the least
-    probability on the scale points at which an answer counts as a rating.
+    server that speaks the OpenAI chat protocol) says where it is served. ``methods`` are tried in order, see
+    :mod:`bayesdyn.ratings.methods`. ``together`` asks for all constructs in one call, which needs the
+    method json and a template for it. ``min_mass`` is the least probability on the scale points at which
+    an answer counts as a rating. ``replicates`` repeats every question, which says something only at a
+    temperature above 0.
+
+    ``concurrency`` are requests in flight; ``requests_per_minute`` and ``tokens_per_minute`` are the
+    server's limits; ``patience`` is how many seconds a server that answered before may fail without a
+    single answer until the run gives up.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.:-]+$")
@@ -44,11 +60,18 @@ class Rater(Frozen):
     labels: Literal["words", "digits"]
     methods: tuple[Method, ...] = Field(default=("logprobs",), min_length=1)
     decoding: Decoding = Decoding()
+    together: bool = False
+    replicates: int = Field(default=1, ge=1, le=100)
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     min_mass: float = Field(default=0.5, gt=0, le=1)
-    concurrency: int = Field(default=4, ge=1, le=256)
+    concurrency: int = Field(default=4, ge=1, le=1024)
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
     time_out: float = Field(default=120.0, gt=0)
     retries: int = Field(default=4, ge=0, le=10)
+    patience: float = Field(default=600.0, ge=0)
     api_key_env: str | None = None
+    price: Price = Price()
 
     @field_validator("base_url")
     @classmethod
@@ -61,6 +84,20 @@ class Rater(Frozen):
     def _one_endpoint(self) -> "Rater":
         if (self.weights is None) == (self.base_url is None):
             raise ValueError("a rater has either weights or base_url; Give exactly one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _methods_fit(self) -> "Rater":
+        if len(set(self.methods)) < len(self.methods):
+            raise ValueError("a method stands twice; List each once, the best first")
+        if self.together and self.methods != ("json",):
+            raise ValueError("together asks for several values in one answer; Use methods: [json]")
+        if self.replicates > 1 and not self.decoding.temperature:
+            raise ValueError("replicates at temperature 0 repeat one answer; Raise decoding.temperature")
+        if self.replicates > 1 and "logprobs" in self.methods:
+            raise ValueError(
+                "replicates of log probabilities repeat one answer; Use methods: [json] or [text]"
+            )
         return self
 
     @property
@@ -85,6 +122,11 @@ class Panel(Frozen):
         if twice:
             raise ValueError(f"rater {', '.join(twice)} stands twice; Give each rater a name of its own")
         return raters
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content, whatever the layout of the file."""
+        return sha256_json(self.model_dump(mode="json"))
 
 
 def load_panel(name_or_path: str | Path | Panel) -> Panel:

@@ -1,169 +1,159 @@
-"""Which questions exchanges, a codebook and a panel make, and the ratings table of their answers."""
+"""Which requests a corpus, a codebook and a panel make: made as they are drawn, never all at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import batched, groupby
-from pathlib import Path
-from typing import Any
+from itertools import batched
 
-import numpy as np
-import pandas as pd
-
-from bayesdyn.ratings.codebook import Codebook, load_codebook, pick_constructs
-from bayesdyn.ratings.ledger import Entry, Ledger, Question, open_ledger
-from bayesdyn.ratings.panel import Panel, Rater, load_panel, pick_raters
-from bayesdyn.ratings.parse import Reading
-from bayesdyn.ratings.prompt import Passage, Prompt, build_prompt, passage_of, passage_sha256
+from bayesdyn.artefacts import sha256_json
+from bayesdyn.errors import FaultList
+from bayesdyn.ratings.codebook import Codebook
+from bayesdyn.ratings.corpus import Corpus, Session
+from bayesdyn.ratings.ledger import Ledger, Question
+from bayesdyn.ratings.methods import Way, body_of, ways_of
+from bayesdyn.ratings.panel import Rater
+from bayesdyn.ratings.passages import Passage, can_rate, passage_sha256, shared_view, units_of
+from bayesdyn.ratings.prompt import Prompt, build_prompt
 from bayesdyn.ratings.weights import weights_sha256
-from bayesdyn.tables import EXCHANGE_COLUMNS, check_exchanges, check_ratings
 
-NO_WORDS = "no words to rate"
-NOT_ASKED = "not asked yet"
-
-_CHUNK = 2000
+_CHUNK = 512
+# What says where and how fast a rater is asked, and not what it answers.
+_OPERATIONAL = {
+    "name", "base_url", "concurrency", "requests_per_minute", "tokens_per_minute", "time_out", "retries",
+    "patience", "api_key_env", "price", "replicates",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one rater is to rate: its prompt for each construct, and the weights' hash where embedded."""
+    """What one rater is to rate: how it is asked, its prompts, and the weights' hash where embedded."""
 
     rater: Rater
-    prompts: Mapping[str, Prompt]
+    way: Way
+    prompts: tuple[Prompt, ...]
     weights_sha256: str | None
 
 
 @dataclass(frozen=True)
+class Request:
+    """One call: a prompt with a passage, and the question that each construct's answer settles."""
+
+    plan: Plan
+    prompt: Prompt
+    passage: Passage
+    replicate: int
+    questions: tuple[Question, ...]
+
+    def body(self) -> dict[str, object]:
+        """Return the JSON body that is sent."""
+        messages = self.prompt.messages(self.passage)
+        return body_of(self.plan.rater, self.plan.way, self.prompt, messages, self.replicate)
+
+
+@dataclass(frozen=True)
 class Place:
-    """One rating to be: where in the study it belongs, and what has to be asked (None: nothing to read)."""
+    """One rating to be: where it belongs, and what settles it (None: there is nothing to read)."""
 
     dyad: str
     session: str
     t: int
-    passage: Passage
+    construct: str
+    replicate: int
+    prompt_sha256: str
     question: Question | None
 
 
-def make_plans(codebook: Codebook, constructs: Sequence[str], raters: Sequence[Rater]) -> list[Plan]:
+def make_plans(
+    codebook: Codebook,
+    constructs: Sequence[str],
+    raters: Sequence[Rater],
+    ways: Mapping[str, Way] | None = None,
+) -> list[Plan]:
     """Return one plan for each rater, with its prompts built.
+
+    Parameters
+    ----------
+    codebook, constructs, raters
+        What is rated, and by whom.
+    ways
+        How a rater is asked, by its name; by default the first way that its methods allow.
 
     Raises
     ------
     InputError
-        If weights are unknown, or a prompt template cannot be used.
+        If weights are unknown, a prompt template cannot be used, or constructs that are rated at different
+        units are to be asked about together.
     """
+    faults = FaultList()
+    for rater in raters:
+        if rater.together and len({codebook.constructs[name].exchanges for name in constructs}) > 1:
+            faults.add(
+                "constructs with different units cannot be asked about together",
+                "Give them the same unit in the codebook, or rate them apart (together: false)",
+                f"rater {rater.name}",
+            )
+    faults.raise_if_any(f"Codebook {codebook.name} cannot be rated so")
     plans = []
     for rater in raters:
         digest = None if rater.weights is None else weights_sha256(rater.weights)
-        prompts = {name: build_prompt(codebook, name, rater, digest) for name in constructs}
-        plans.append(Plan(rater, prompts, digest))
+        way = (ways or {}).get(rater.name, ways_of(rater)[0])
+        groups = [tuple(constructs)] if rater.together else [(name,) for name in constructs]
+        prompts = tuple(build_prompt(codebook, group, rater, way, digest) for group in groups)
+        plans.append(Plan(rater, way, prompts, digest))
     return plans
 
 
-def places(exchanges: pd.DataFrame, codebook: Codebook, construct: str, plan: Plan) -> Iterator[Place]:
-    """Yield the ratings to be of one construct and rater, exchange by exchange.
+def choice_sha256(rater: Rater) -> str:
+    """Return the hash of what decides a rater's way of being asked: model, weights, methods, decoding."""
+    return sha256_json({**rater.model_dump(mode="json", exclude=_OPERATIONAL), "host": rater.base_url})
 
-    Parameters
-    ----------
-    exchanges
-        A checked table, sorted by dyad, session, t.
-    codebook, construct, plan
-        What is rated, and by whom.
+
+def requests_of(
+    session: Session, codebook: Codebook, plan: Plan, prompt: Prompt
+) -> Iterator[tuple[Request | None, tuple[Place, ...]]]:
+    """Yield each request that a session makes of one prompt, with the ratings to be that it settles."""
+    entries = [codebook.constructs[name] for name in prompt.constructs]
+    for unit in units_of(session.exchanges, entries):
+        digest = passage_sha256(unit.passage) if unit.passage else ""
+        for replicate in range(plan.rater.replicates):
+            questions = {
+                name: Question(name, plan.rater.name, replicate, digest, prompt.sha256[name], codebook.name)
+                for name, entry in zip(prompt.constructs, entries, strict=True)
+                if unit.passage and can_rate(entry, unit.speakers)
+            }
+            places = tuple(
+                Place(session.dyad, session.session, unit.t, name, replicate, prompt.sha256[name],
+                      questions.get(name))
+                for name in prompt.constructs
+            )  # fmt: skip
+            asked = tuple(questions.values())
+            yield (Request(plan, prompt, unit.passage, replicate, asked) if asked else None), places
+
+
+def missing(corpus: Corpus, codebook: Codebook, plan: Plan, ledger: Ledger) -> Iterator[Request]:
+    """Yield what the ledger does not have, prompt by prompt; equal passages come more than once.
+
+    All passages of one prompt come in a row, since they share its fixed part, which a server can keep
+    evaluated.
     """
-    entry, prompt = codebook.constructs[construct], plan.prompts[construct]
-    rows = exchanges[EXCHANGE_COLUMNS].itertuples(index=False)
-    for (dyad, session), group in groupby(rows, key=lambda row: (row.dyad, row.session)):
-        turns: list[Any] = list(group)
-        for index, exchange in enumerate(turns):
-            passage = passage_of(turns, index, entry)
-            question = None
-            if passage:
-                question = Question(construct, plan.rater.name, 0, passage_sha256(passage), prompt.sha256,
-                                    codebook.name)  # fmt: skip
-            yield Place(dyad, session, int(exchange.t), passage, question)
+    for prompt in plan.prompts:
+        every = (
+            request
+            for session in corpus.sessions()
+            for request, _ in requests_of(session, codebook, plan, prompt)
+            if request is not None
+        )
+        for chunk in batched(every, _CHUNK):
+            keys = {question: question.key for request in chunk for question in request.questions}
+            have = ledger.has(list(keys.values()))
+            yield from (
+                request for request in chunk if not all(keys[one] in have for one in request.questions)
+            )
 
 
-def missing(
-    exchanges: pd.DataFrame, codebook: Codebook, plan: Plan, ledger: Ledger
-) -> Iterator[tuple[Prompt, Place]]:
-    """Yield what the ledger does not have, each question once, construct by construct.
-
-    All passages of one construct come in a row, since they share the prompt's fixed part, which a server
-    can keep evaluated. Passages are made as they are asked for, not all at once.
-    """
-    for construct, prompt in plan.prompts.items():
-        seen: set[str] = set()
-        for chunk in batched(places(exchanges, codebook, construct, plan), _CHUNK):
-            keyed = [(place.question.key, place) for place in chunk if place.question is not None]
-            have = ledger.has([key for key, _ in keyed])
-            for key, place in keyed:
-                if key not in have and key not in seen:
-                    seen.add(key)
-                    yield prompt, place
-
-
-def read_ledger(
-    ledger: str | Path,
-    exchanges: pd.DataFrame,
-    codebook: str | Path | Codebook = "chen2026",
-    panel: str | Path | Panel = "local",
-    *,
-    raters: list[str] | None = None,
-    constructs: list[str] | None = None,
-) -> pd.DataFrame:
-    """Return the Ratings that a ledger holds of a table of exchanges; nothing is asked.
-
-    Parameters
-    ----------
-    ledger
-        The SQLite file that :func:`~bayesdyn.ratings.rate.rate` wrote.
-    exchanges, codebook, panel, raters, constructs
-        As in :func:`~bayesdyn.ratings.rate.rate`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A checked Ratings table with one row for each rater, construct and exchange; what the ledger does
-        not have is unrated with the reason ``not asked yet``.
-
-    Raises
-    ------
-    InputError, ArtefactError
-        If an input, or the ledger, cannot be used.
-    """
-    book, board = load_codebook(codebook), load_panel(panel)
-    plans = make_plans(book, pick_constructs(book, constructs), pick_raters(board, raters))
-    table = check_exchanges(exchanges)
-    with open_ledger(ledger, create=False) as opened:
-        return collect(table, book, plans, opened)
-
-
-def collect(
-    exchanges: pd.DataFrame, codebook: Codebook, plans: Sequence[Plan], ledger: Ledger
-) -> pd.DataFrame:
-    """Return the ratings of checked exchanges from an open ledger, as a checked table."""
-    rows: list[dict[str, Any]] = []
-    for plan in plans:
-        for construct, prompt in plan.prompts.items():
-            for chunk in batched(places(exchanges, codebook, construct, plan), _CHUNK):
-                keys = [place.question.key for place in chunk if place.question is not None]
-                found = ledger.find(keys)
-                rows += [_record(place, found, codebook, construct, plan, prompt) for place in chunk]
-    return check_ratings(pd.DataFrame(rows))
-
-
-def _record(
-    place: Place, found: Mapping[str, Entry], codebook: Codebook, construct: str, plan: Plan, prompt: Prompt
-) -> dict[str, Any]:
-    entry = None if place.question is None else found.get(place.question.key)
-    absent = Reading(None, None, None, NO_WORDS if place.question is None else NOT_ASKED)
-    reading = absent if entry is None else entry.reading
+def unit_sizes(codebook: Codebook, plan: Plan) -> dict[str, int | None]:
+    """Return how many exchanges one rating of each construct is about; None: the session."""
     return {
-        "dyad": place.dyad, "session": place.session, "t": place.t, "construct": construct,
-        "rater": plan.rater.name, "replicate": 0,
-        "value": np.nan if reading.value is None else reading.value,
-        "probabilities": None if reading.probabilities is None else list(reading.probabilities),
-        "off_scale": np.nan if reading.off_scale is None else reading.off_scale,
-        "scale_min": codebook.scale.min, "scale_max": codebook.scale.max, "rater_kind": "llm",
-        "method": plan.rater.methods[0] if entry is None else entry.method,
-        "reason": reading.reason, "prompt_hash": prompt.sha256,
-    }  # fmt: skip
+        name: shared_view([codebook.constructs[name]])[0]
+        for prompt in plan.prompts
+        for name in prompt.constructs
+    }

@@ -1,29 +1,40 @@
 """Rate exchanges with the LLMs of a panel."""
 
-import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+import os
+import secrets
+import socket
+import time
+import warnings
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pandas as pd
 
-from bayesdyn.artefacts import sha256_file, versions
-from bayesdyn.errors import Fault, InputError
-from bayesdyn.ratings.asking import ask_all, run_apart
-from bayesdyn.ratings.client import Asker, ChatClient, api_key_of
+from bayesdyn.errors import BayesdynWarning
+from bayesdyn.ratings.asking import Run, ask_all, run_apart
+from bayesdyn.ratings.client import Asker
 from bayesdyn.ratings.codebook import Codebook, load_codebook, pick_constructs
-from bayesdyn.ratings.ledger import open_ledger
-from bayesdyn.ratings.local import available_cores, local_server, runtime_version
+from bayesdyn.ratings.corpus import Corpus, Deidentify
+from bayesdyn.ratings.costs import Budget, estimate, spent_on
+from bayesdyn.ratings.endpoints import Endpoint, endpoint_of, provenance_of
+from bayesdyn.ratings.ledger import Ledger
+from bayesdyn.ratings.ledger_file import dead_owners, open_ledger
+from bayesdyn.ratings.methods import Way, ways_of
+from bayesdyn.ratings.pacing import Caller
 from bayesdyn.ratings.panel import Panel, Rater, check_remote, load_panel, pick_raters
-from bayesdyn.ratings.progress import rating_progress
-from bayesdyn.ratings.questions import Plan, collect, make_plans, missing
-from bayesdyn.ratings.weights import require_weights
-from bayesdyn.tables import check_exchanges
+from bayesdyn.ratings.probing import choose_way
+from bayesdyn.ratings.progress import RatingProgress, rating_progress
+from bayesdyn.ratings.questions import Plan, choice_sha256, make_plans, missing
+from bayesdyn.ratings.results import chosen_ways, collect, export
+
+_LOOK_EVERY_SECONDS = 1.0
 
 
 def rate(
-    exchanges: pd.DataFrame,
+    exchanges: pd.DataFrame | str | Path,
     codebook: str | Path | Codebook = "chen2026",
     panel: str | Path | Panel = "local",
     ledger: str | Path = "ratings.sqlite",
@@ -31,6 +42,8 @@ def rate(
     allow_remote: bool = False,
     raters: list[str] | None = None,
     constructs: list[str] | None = None,
+    max_cost: float | None = None,
+    deidentify: Deidentify | None = None,
     progress: bool = True,
     client: Asker | None = None,
 ) -> pd.DataFrame:
@@ -39,16 +52,23 @@ def rate(
     Parameters
     ----------
     exchanges
-        A table of exchanges, see :func:`~bayesdyn.tables.check_exchanges`.
+        A table of exchanges, see :func:`~bayesdyn.tables.check_exchanges`, or the path of a file that
+        ``bayesdyn read`` wrote, which is read a piece at a time.
     codebook, panel
         A preset by name, a YAML file, or what was loaded from one.
     ledger
         SQLite file of all answers. What it has is not asked again, so a run that was stopped goes on where
-        it was, and a finished one needs no server.
+        it was, and a finished one needs no server. Several processes may share one.
     allow_remote
         The caller's consent that passages leave this machine; the panel must consent too.
     raters, constructs
         Names, to take fewer than all.
+    max_cost
+        What the answers of each rater in the ledger may cost together, in the currency of the panel's
+        prices; the run stops before it is passed, and warns.
+    deidentify
+        Takes a turn's text and its dyad, and returns what may be sent; see
+        :mod:`bayesdyn.ratings.deidentify`.
     progress
         Show progress on stderr.
     client
@@ -57,9 +77,10 @@ def rate(
     Returns
     -------
     pandas.DataFrame
-        A checked Ratings table, one row for each rater, construct and exchange. ``value`` is the expected
-        score sum of p_k k; ``probabilities`` are renormalised over the scale, and ``off_scale`` is the mass
-        that was off it; where unrated, ``value`` is missing and ``reason`` says why.
+        A checked Ratings table, one row for each rater, construct, replicate and rated unit. ``value`` is
+        the expected score sum of p_k k where the server gives probabilities, and the value that it gave
+        where not; ``probabilities`` are renormalised over the scale, and ``off_scale`` is the mass that was
+        off it; where unrated, ``value`` is missing and ``reason`` says why.
 
     Raises
     ------
@@ -73,88 +94,189 @@ def rate(
     Notes
     -----
     Raters take turns, so at most one embedded model is in memory. Works in a notebook: requests run in a
-    thread and event loop of their own. Ctrl-C stops the run and keeps what is done.
+    thread and event loop of their own. Ctrl-C finishes what is in flight and keeps what is done; a second
+    one drops what is in flight.
     """
+    job = prepare(exchanges, codebook, panel, raters=raters, constructs=constructs, deidentify=deidentify)
+    plans = job.ask(ledger, allow_remote=allow_remote, max_cost=max_cost, progress=progress, client=client)
+    with open_ledger(ledger, create=not Path(ledger).is_file()) as opened:
+        return collect(job.corpus, job.codebook, plans, opened)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be rated, by whom; checked, and nothing sent yet. Made by :func:`prepare`."""
+
+    corpus: Corpus
+    codebook: Codebook
+    constructs: tuple[str, ...]
+    raters: tuple[Rater, ...]
+    panel: Panel
+
+    def plans(self, ledger: str | Path) -> list[Plan]:
+        """Return a plan for each rater, asked as the ledger says where it has chosen."""
+        ways: dict[str, Way] = {}
+        if Path(ledger).is_file():
+            with open_ledger(ledger, create=False) as opened:
+                ways = chosen_ways(opened, self.raters)
+        return make_plans(self.codebook, self.constructs, self.raters, ways)
+
+    def estimate(self, ledger: str | Path) -> pd.DataFrame:
+        """Return what asking would take, see :func:`~bayesdyn.ratings.costs.estimate`."""
+        with open_ledger(ledger, create=not Path(ledger).is_file()) as opened:
+            return estimate(self.corpus, self.codebook, self.plans(ledger), opened)
+
+    def ask(
+        self,
+        ledger: str | Path,
+        *,
+        allow_remote: bool = False,
+        max_cost: float | None = None,
+        progress: bool = True,
+        client: Asker | None = None,
+    ) -> list[Plan]:
+        """Ask each rater what the ledger lacks; return how each was asked. See :func:`rate`."""
+        if client is None:
+            check_remote(self.panel, self.raters, allow_remote)
+        path = Path(ledger)
+        for plan in self.plans(path):
+            _Asking(self, path, max_cost, progress, client).rate_with(plan)
+        return self.plans(path)
+
+    def export(
+        self, ledger: str | Path, out: str | Path, inputs: dict[str, str] | None = None
+    ) -> pd.DataFrame:
+        """Stream what the ledger holds into an artefact, see :func:`bayesdyn.ratings.results.export`."""
+        with open_ledger(ledger, create=False) as opened:
+            return export(self.corpus, self.codebook, self.plans(ledger), opened, out, inputs)
+
+
+def prepare(
+    exchanges: pd.DataFrame | str | Path,
+    codebook: str | Path | Codebook = "chen2026",
+    panel: str | Path | Panel = "local",
+    *,
+    raters: list[str] | None = None,
+    constructs: list[str] | None = None,
+    deidentify: Deidentify | None = None,
+    shard: tuple[int, int] | None = None,
+) -> Job:
+    """Check everything that a rating run needs, before anything is sent.
+
+    Parameters
+    ----------
+    exchanges, codebook, panel, raters, constructs, deidentify
+        As in :func:`rate`.
+    shard
+        (i, n): only the dyads of the i-th of n shards, i from 1.
+
+    Raises
+    ------
+    InputError, ArtefactError
+        As :func:`rate`.
+    """
+    from bayesdyn.ratings.shards import in_shard
+
     book, board = load_codebook(codebook), load_panel(panel)
     chosen = pick_raters(board, raters)
-    if client is None:
-        check_remote(board, chosen, allow_remote)
-    plans = make_plans(book, pick_constructs(book, constructs), chosen)
-    table = check_exchanges(exchanges)
-    for plan in plans:
-        _rate_with(plan, table, book, Path(ledger), progress, client)
-    with open_ledger(ledger) as opened:
-        return collect(table, book, plans, opened)
+    names = pick_constructs(book, constructs)
+    make_plans(book, names, chosen)
+    corpus = Corpus(exchanges, deidentify, None if shard is None else in_shard(*shard))
+    return Job(corpus, book, names, chosen, board)
 
 
-def _rate_with(
-    plan: Plan, exchanges: pd.DataFrame, codebook: Codebook, path: Path, progress: bool, client: Asker | None
-) -> None:
-    """Ask one rater what the ledger lacks; starts nothing where it lacks nothing."""
-    with open_ledger(path) as ledger:
-        lacking = sum(1 for _ in missing(exchanges, codebook, plan, ledger))
-    if lacking == 0:
-        return
-    rater = plan.rater
-    total = len(exchanges) * len(plan.prompts)
+class _Asking:
+    """One rater's turn: what lacks is counted, its server reached, its way chosen, its questions asked."""
 
-    async def ask() -> None:
-        with open_ledger(path) as ledger:
-            questions = missing(exchanges, codebook, plan, ledger)
-            await ask_all(questions, rater, connect, ledger, provenance, advance)
+    def __init__(
+        self, job: Job, path: Path, max_cost: float | None, progress: bool, client: Asker | None
+    ) -> None:
+        self._job = job
+        self._path = path
+        self._max_cost = max_cost
+        self._progress = progress
+        self._client = client
 
-    with (
-        _endpoint(plan, client) as (connect, served),
-        rating_progress(rater.name, total, total - lacking, progress) as advance,
-    ):
-        provenance = _provenance(plan, codebook, served)
-        run_apart(ask)
+    def rate_with(self, plan: Plan) -> None:
+        """Ask the plan's rater what the ledger lacks; starts nothing where it lacks nothing."""
+        total = lacking = 0
+        with open_ledger(self._path, create=not self._path.is_file()) as ledger:
+            for request in missing(self._job.corpus, self._job.codebook, plan, ledger):
+                lacking += len(request.questions)
+        if lacking == 0:
+            return
+        total = sum(1 for session in self._job.corpus.sessions() for _ in session.exchanges)
+        total = max(lacking, total * len(self._job.constructs) * plan.rater.replicates)
+        with (
+            endpoint_of(plan.rater, plan.weights_sha256, self._client) as endpoint,
+            rating_progress(plan.rater.name, total, total - lacking, self._progress) as shown,
+            open_ledger(self._path) as ledger,
+        ):
+            self._until_done(plan, endpoint, shown)
 
+    def _until_done(self, plan: Plan, endpoint: Endpoint, shown: RatingProgress) -> None:
+        """Ask, and ask again what another process has claimed and not rated, until nothing lacks."""
+        waiting = False
+        while True:
+            plan, stopped = self._one_run(plan, endpoint, shown)
+            if stopped:
+                return
+            with open_ledger(self._path) as ledger:
+                if not any(islice(missing(self._job.corpus, self._job.codebook, plan, ledger), 1)):
+                    return
+                held = sum(ledger.owners().values())
+            if held and not waiting:
+                shown.tell(f"{held} more are being rated by another process: waiting for it")
+            waiting = True
+            time.sleep(_LOOK_EVERY_SECONDS)
 
-@contextmanager
-def _endpoint(plan: Plan, client: Asker | None) -> Iterator[tuple["Asker | _Connect", str]]:
-    """Yield how to reach the rater, and what to call that in the provenance."""
-    rater = plan.rater
-    if client is not None:
-        yield client, "given client"
-    elif rater.base_url is not None:
-        place = urlsplit(rater.base_url)
-        yield _Connect(rater, rater.base_url, api_key_of(rater)), f"{place.scheme}://{place.hostname}"
-    else:
-        weights = require_weights(rater.weights or "")
-        if sha256_file(weights) != plan.weights_sha256:
-            raise InputError(
-                f"Weights {rater.weights} cannot be used",
-                [Fault(f"{weights} has another sha256 than the known file",
-                       f"Run: bayesdyn local fetch {rater.weights}")],
-            )  # fmt: skip
-        with local_server(weights, name=rater.model, slots=rater.concurrency) as server:
-            yield _Connect(rater, server.base_url, server.api_key), "embedded"
+    def _one_run(self, plan: Plan, endpoint: Endpoint, shown: RatingProgress) -> tuple[Plan, bool]:
+        rater, job = plan.rater, self._job
+        made: list[tuple[Plan, Run]] = []
+        ended = asyncio.Event()
 
+        async def ask() -> None:
+            async with AsyncExitStack() as stack:
+                asker = await endpoint.connect(stack)
+                # SQLite's connection belongs to this thread.
+                ledger = stack.enter_context(open_ledger(self._path))
+                ledger.release(dead_owners(list(ledger.owners()), socket.gethostname()))
+                caller = Caller(rater, asker, shown.tell)
+                chosen = await self._with_way(plan, ledger, caller)
+                run = Run(
+                    ledger,
+                    f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(8)}",
+                    provenance_of(chosen, job.codebook, job.panel, endpoint),
+                    Budget(rater.price, self._max_cost, spent_on(ledger, rater)),
+                    shown.advance,
+                    ended,
+                )
+                made.append((chosen, run))
+                await ask_all(missing(job.corpus, job.codebook, chosen, ledger), rater, caller, run)
 
-class _Connect:
-    """Makes a rater's client, in the event loop that will use it."""
+        def stop() -> None:
+            shown.tell("Finishing what is in flight; Ctrl-C again drops it")
+            ended.set()
 
-    def __init__(self, rater: Rater, base_url: str, api_key: str | None) -> None:
-        self._made_of = (rater, base_url, api_key)
+        run_apart(ask, stop)
+        chosen, run = made[0]
+        if run.over_budget:
+            warnings.warn(
+                f"{rater.name}: stopped before max_cost {self._max_cost:g} is passed; "
+                "what is left is unrated, not asked yet",
+                BayesdynWarning,
+                stacklevel=6,
+            )
+        return chosen, run.over_budget
 
-    def __call__(self) -> ChatClient:
-        return ChatClient(*self._made_of)
-
-
-def _provenance(plan: Plan, codebook: Codebook, served: str) -> dict[str, object]:
-    packages = versions()
-    kept = {name: packages[name] for name in ("python", "bayesdyn", "openai")}
-    record: dict[str, object] = {
-        "rater": plan.rater.name, "model": plan.rater.model, "endpoint": served,
-        "prompt": plan.rater.prompt, "labels": plan.rater.labels,
-        "decoding": plan.rater.decoding.model_dump(mode="json"), "concurrency": plan.rater.concurrency,
-        "codebook": codebook.name, "codebook_sha256": codebook.sha256, "packages": kept,
-    }  # fmt: skip
-    if served == "embedded":
-        record |= {
-            "weights": plan.rater.weights, "weights_sha256": plan.weights_sha256,
-            "packages": {**kept, "xllamacpp": runtime_version()},
-            "machine": {"architecture": platform.machine(), "cores": available_cores()},
-        }  # fmt: skip
-    return record
+    async def _with_way(self, plan: Plan, ledger: Ledger, caller: Caller) -> Plan:
+        rater = plan.rater
+        if len(ways_of(rater)) == 1:
+            return plan
+        key = choice_sha256(rater)
+        way = ledger.choice(key)
+        if way is None:
+            found = await choose_way(rater, self._job.codebook, self._job.constructs, caller)
+            way = ledger.choose(key, found)
+        (chosen,) = make_plans(self._job.codebook, self._job.constructs, [rater], {rater.name: way})
+        return chosen

@@ -11,13 +11,14 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
 MODEL = "scripted"
+CLOSE, TRUNCATE = -1, -2
 
 
 @dataclass(frozen=True)
@@ -32,29 +33,42 @@ class Script:
         Probability mass that it puts on a token off the scale.
     logprobs
         False: it answers without log probabilities, as some servers do.
+    structured
+        False: it refuses structured output with HTTP 400.
+    says
+        Text of every answer, in place of a label or JSON.
     delay
         Seconds before each answer.
     fail
-        HTTP status by request number (from 1); other requests succeed.
+        HTTP status by request number (from 1); other requests succeed. ``CLOSE`` closes the connection
+        without an answer, ``TRUNCATE`` sends half of one.
     always
         HTTP status of every request; None: they succeed.
+    retry_after
+        Seconds that failures ask to wait; None: they do not say.
     finish
         Reason for stopping that answers carry.
     refusal
         Text of a refusal, in place of an answer.
     api_key
         The bearer token that it asks for; None: any.
+    usage
+        Input and output tokens that each answer bills.
     """
 
     labels: Sequence[str] = ("none", "low", "medium", "high", "extreme")
     off_scale: float = 0.05
     logprobs: bool = True
+    structured: bool = True
+    says: str | None = None
     delay: float = 0.0
-    fail: dict[int, int] = field(default_factory=dict)
+    fail: Mapping[int, int] = field(default_factory=dict)
     always: int | None = None
+    retry_after: float | None = None
     finish: str = "length"
     refusal: str | None = None
     api_key: str | None = None
+    usage: tuple[int, int] = (0, 0)
 
 
 class ScriptedServer:
@@ -105,12 +119,14 @@ class ScriptedServer:
         if script.api_key is not None and key != f"Bearer {script.api_key}":
             return 401, {"error": {"message": "invalid api key"}}
         status = script.always or script.fail.get(number)
-        if status is not None:
+        if status is not None and status not in (CLOSE, TRUNCATE):
             return status, {"error": {"message": f"scripted failure {status}"}}
-        return 200, completion(script, text)
+        if "response_format" in body and not script.structured:
+            return 400, {"error": {"message": "response_format is not supported"}}
+        return status or 200, completion(script, body, text)
 
 
-def completion(script: Script, text: str) -> dict[str, Any]:
+def completion(script: Script, body: Mapping[str, Any], text: str) -> dict[str, Any]:
     """Return the protocol's answer to a request; the same text always gets the same answer."""
     probabilities = scripted_probabilities(script, text)
     tops = [
@@ -120,13 +136,42 @@ def completion(script: Script, text: str) -> dict[str, Any]:
     if script.off_scale > 0:
         tops.append({"token": "the", "bytes": list(b"the"), "logprob": math.log(script.off_scale)})
     tops.sort(key=lambda top: -top["logprob"])
-    message = {"role": "assistant", "content": tops[0]["token"], "refusal": script.refusal}
+    label = tops[0]["token"]
     content = [{**tops[0], "top_logprobs": tops}]
+    said = label
+    if "response_format" in body:
+        said, content = _written(body, label, tops)
+    message = {"role": "assistant", "content": script.says or said, "refusal": script.refusal}
+    with_logprobs = script.logprobs and body.get("logprobs")
     choice = {
         "index": 0, "finish_reason": script.finish, "message": message,
-        "logprobs": {"content": content, "refusal": None} if script.logprobs else None,
+        "logprobs": {"content": content, "refusal": None} if with_logprobs else None,
     }  # fmt: skip
-    return {"id": "scripted", "object": "chat.completion", "created": 0, "model": MODEL, "choices": [choice]}
+    given, got = script.usage
+    return {
+        "id": "scripted", "object": "chat.completion", "created": 0, "model": MODEL, "choices": [choice],
+        "usage": {"prompt_tokens": given, "completion_tokens": got, "total_tokens": given + got},
+    }  # fmt: skip
+
+
+def _written(
+    body: Mapping[str, Any], label: str, tops: list[dict[str, Any]]
+) -> tuple[str, list[dict[str, Any]]]:
+    """Return the label as JSON under every key of the schema, and its tokens."""
+    properties = body["response_format"]["json_schema"]["schema"]["properties"]
+    tokens: list[dict[str, Any]] = []
+    for number, (key, schema) in enumerate(properties.items()):
+        quote = '"' if schema["type"] == "string" else ""
+        opening = "{" if number == 0 else ", "
+        tokens += [_token(f'{opening}"{key}":'), _token(f" {quote}"), {**tops[0], "top_logprobs": tops}]
+        tokens += [_token(quote)] if quote else []
+    tokens.append(_token("}"))
+    return "".join(token["token"] for token in tokens), tokens
+
+
+def _token(text: str) -> dict[str, Any]:
+    alone = {"token": text, "bytes": list(text.encode()), "logprob": 0.0}
+    return {**alone, "top_logprobs": [alone]}
 
 
 def scripted_probabilities(script: Script, text: str) -> list[float]:
@@ -146,8 +191,15 @@ def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
             status, answer = server.reply(body, self.headers.get("Authorization", ""))
             payload = json.dumps(answer).encode()
             try:
-                self.send_response(status)
+                if status == CLOSE:
+                    self.close_connection = True
+                    return
+                self.send_response(200 if status == TRUNCATE else status)
                 self.send_header("Content-Type", "application/json")
+                if status == TRUNCATE:
+                    payload = payload[: len(payload) // 2]
+                if status >= 400 and server.script.retry_after is not None:
+                    self.send_header("Retry-After", str(server.script.retry_after))
                 self.send_header("Content-Length", str(len(payload)))
                 self.end_headers()
                 self.wfile.write(payload)

@@ -1,0 +1,100 @@
+"""The commands of the rating stage: ask LLMs, and look after their ledgers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayesdyn.cli_options import File, Out, say, show, words
+
+Names = Annotated[list[str] | None, typer.Option(help="Names, with commas; default: all.")]
+LedgerPath = Annotated[Path, typer.Option(help="All answers; what it has is not asked again.")]
+LEDGER = Path("ratings.sqlite")
+
+
+def add_rate(app: typer.Typer, ledger: typer.Typer) -> None:
+    """Add ``rate`` to the application, and the commands of its group ``ledger``."""
+    app.command()(rate)
+    ledger.command()(merge)
+    ledger.command()(info)
+
+
+def rate(
+    exchanges: File,
+    out: Out = Path("ratings.parquet"),
+    codebook: Annotated[str, typer.Option(help="A preset, or a YAML file.")] = "chen2026",
+    panel: Annotated[str, typer.Option(help="A preset, or a YAML file.")] = "local",
+    ledger: LedgerPath = LEDGER,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Passages may leave this machine.")
+    ] = False,
+    raters: Names = None,
+    constructs: Names = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell requests, tokens and cost; send nothing.")
+    ] = False,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, help="Stop each rater before it has cost more.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="i/n: rate one of n shares of the dyads, into a ledger of its own.")
+    ] = None,
+) -> None:
+    """Rate exchanges with the LLMs of a panel.
+
+    Example: bayesdyn rate exchanges.parquet --panel local --ledger ratings.sqlite
+    """
+    from bayesdyn.ratings.rate import prepare
+    from bayesdyn.ratings.shards import parse_shard, shard_ledger
+    from bayesdyn.study_manifest import check_out
+
+    share = None if shard is None else parse_shard(shard)
+    job = prepare(
+        exchanges, codebook, panel, raters=words(raters or []) or None,
+        constructs=words(constructs or []) or None, shard=share,
+    )  # fmt: skip
+    path = ledger if share is None else shard_ledger(ledger, share)
+    if dry_run:
+        show(job.estimate(path))
+        say("Nothing was sent. Tokens are estimates, output tokens at most; costs as the panel prices them.")
+        return
+    if share is None:
+        check_out(out)
+    job.ask(path, allow_remote=allow_remote, max_cost=max_cost)
+    if share is not None:
+        say(f"wrote {path}; when all shards are done: bayesdyn ledger merge {ledger} SHARD...")
+        return
+    show(job.export(path, out), index=True)
+    say(f"wrote {out}")
+
+
+def merge(
+    ledger: Annotated[Path, typer.Argument(help="The ledger that receives them.")],
+    sources: Annotated[list[Path], typer.Argument(help="Ledgers of shards, or of colleagues.")],
+) -> None:
+    """Add to a ledger what others hold and it does not.
+
+    Example: bayesdyn ledger merge ratings.sqlite ratings.1-of-2.sqlite ratings.2-of-2.sqlite
+    """
+    from bayesdyn.ratings.ledger_file import merge_ledgers
+
+    added = merge_ledgers(ledger, sources)
+    say(f"added {added} ratings to {ledger}")
+
+
+def info(ledger: Annotated[Path, typer.Argument()] = LEDGER) -> None:
+    """Tell what a ledger holds: one row for each way of asking.
+
+    Example: bayesdyn ledger info ratings.sqlite
+    """
+    import pandas as pd
+
+    from bayesdyn.ratings.ledger_file import open_ledger
+
+    with open_ledger(ledger, create=False) as opened:
+        records = opened.provenance()
+        size = len(opened)
+    columns = ["rater", "model", "endpoint", "method", "codebook", "ratings", "first", "last"]
+    if records:
+        show(pd.DataFrame(records).reindex(columns=columns))
+    say(f"{size} ratings")
