@@ -36,6 +36,12 @@ def rate(
     max_cost: Annotated[
         float | None, typer.Option(min=0, help="Stop each rater before it has cost more.")
     ] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Hand in by the Batch API, and collect what is finished.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="With --batch: stay until every batch is finished.")
+    ] = False,
     shard: Annotated[
         str | None, typer.Option(help="i/n: rate one of n shares of the dyads, into a ledger of its own.")
     ] = None,
@@ -60,7 +66,17 @@ def rate(
         return
     if share is None:
         check_out(out)
-    job.ask(path, allow_remote=allow_remote, max_cost=max_cost)
+    if batch:
+        from bayesdyn.ratings.batches import visit, wait_for
+
+        found = visit(job, path, allow_remote=allow_remote, max_cost=max_cost, tell=say)
+        if wait and found.running:
+            found = wait_for(job, path, allow_remote=allow_remote, tell=say)
+        if found.running:
+            say(f"{found.running} batches are running: give the same command again to collect them")
+            return
+    else:
+        job.ask(path, allow_remote=allow_remote, max_cost=max_cost)
     if share is not None:
         say(f"wrote {path}; when all shards are done: bayesdyn ledger merge {ledger} SHARD...")
         return

@@ -3,7 +3,7 @@
 import io
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -16,6 +16,7 @@ from bayesdyn.ratings.parse import Answer, UnreadableError, answer_of
 
 _NO_KEY = "none"
 _PATH = "/chat/completions"
+_OWNER = "bayesdyn"
 
 
 class Asker(Protocol):
@@ -111,40 +112,55 @@ class ChatClient:
             The server refuses log probabilities or structured output.
         """
         start = time.perf_counter()
+        # The raw response: the client's own models of an answer cost four times the rest of a request.
+        response = await self._told(self._client.post(_PATH, cast_to=httpx2.Response, body=dict(body)))
         try:
-            # The raw response: the client's own models of an answer cost four times the rest of a request.
-            response = await self._client.post(_PATH, cast_to=httpx2.Response, body=dict(body))
             return answer_of(response.json(), time.perf_counter() - start)
-        except openai.APIStatusError as error:
-            raise self._refused(error) from None
-        except openai.APIError as error:
-            raise self._failed(error) from None
         except (UnreadableError, ValueError) as error:
             what = str(error) if isinstance(error, UnreadableError) else "the answer is no JSON"
             raise Passing(
                 self._fault(what, "Is base_url that of an OpenAI-compatible server, with /v1?")
             ) from None
 
-    async def submit(self, lines: bytes) -> tuple[str, str]:
-        """Submit a batch of requests, one JSON object a line; return the ids of the file and the batch.
+    async def submit(self, lines: bytes, owner: str) -> str:
+        """Hand in a batch of requests, one JSON object a line, under its owner's name; return its id.
 
         Raises
         ------
         EndpointError, Passing
             See the class.
         """
-        try:
+
+        async def create() -> str:
             file = await self._client.files.create(
                 file=("requests.jsonl", io.BytesIO(lines)), purpose="batch"
             )
             batch = await self._client.batches.create(
-                input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+                input_file_id=file.id,
+                endpoint="/v1/chat/completions",
+                completion_window="24h",
+                metadata={_OWNER: owner},
             )
-        except openai.APIStatusError as error:
-            raise self._refused(error) from None
-        except openai.APIError as error:
-            raise self._failed(error) from None
-        return file.id, batch.id
+            return batch.id
+
+        return await self._told(create())
+
+    async def find_batch(self, owner: str) -> str | None:
+        """Return the id of the batch that was handed in under a name; None where there is none.
+
+        Raises
+        ------
+        EndpointError, Passing
+            See the class.
+        """
+
+        async def find() -> str | None:
+            async for batch in self._client.batches.list(limit=100):
+                if (batch.metadata or {}).get(_OWNER) == owner:
+                    return batch.id
+            return None
+
+        return await self._told(find())
 
     async def batch(self, identity: str) -> tuple[str, tuple[str, ...]]:
         """Return the status of a batch, and the files of its results and errors as far as there are any.
@@ -154,12 +170,7 @@ class ChatClient:
         EndpointError, Passing
             See the class.
         """
-        try:
-            found = await self._client.batches.retrieve(identity)
-        except openai.APIStatusError as error:
-            raise self._refused(error) from None
-        except openai.APIError as error:
-            raise self._failed(error) from None
+        found = await self._told(self._client.batches.retrieve(identity))
         files = (found.output_file_id, found.error_file_id)
         return found.status, tuple(file for file in files if file)
 
@@ -171,8 +182,12 @@ class ChatClient:
         EndpointError, Passing
             See the class.
         """
+        return (await self._told(self._client.files.content(file))).content
+
+    async def _told[T](self, call: Awaitable[T]) -> T:
+        """Return what a call gives; its failure is raised as the class says."""
         try:
-            return (await self._client.files.content(file)).content
+            return await call
         except openai.APIStatusError as error:
             raise self._refused(error) from None
         except openai.APIError as error:

@@ -77,7 +77,8 @@ class Budget:
 
 def spent_on(ledger: Ledger, rater: Rater) -> float:
     """Return what the answers of a rater in a ledger have cost, at the panel's prices."""
-    return cost_of(rater.price, *ledger.tokens(rater.name))
+    tokens = ledger.tokens(rater.name)
+    return cost_of(rater.price, *tokens[False]) + rater.price.batch * cost_of(rater.price, *tokens[True])
 
 
 def estimate(corpus: Corpus, codebook: Codebook, plans: Sequence[Plan], ledger: Ledger) -> pd.DataFrame:

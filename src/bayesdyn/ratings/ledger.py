@@ -94,7 +94,7 @@ class Ledger:
         content, digest = json.dumps(provenance, sort_keys=True), sha256_json(provenance)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         stored = list(entries)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "insert into provenance (sha256, content) values (?, ?) on conflict do nothing",
                 (digest, content),
@@ -110,7 +110,7 @@ class Ledger:
         """Return those of the keys that nobody has rated or claimed; they are the owner's to ask now."""
         won = set()
         now = time.time()
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("delete from claim where until < ?", (now,))
             for key in keys:
                 cursor = connection.execute(
@@ -124,13 +124,27 @@ class Ledger:
 
     def renew(self, owner: str, seconds: float = LEASE_SECONDS) -> None:
         """Hold an owner's claims for longer."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("update claim set until = ? where owner = ?", (time.time() + seconds, owner))
 
     def release(self, owners: Iterable[str]) -> None:
         """Give back all claims of some owners."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.executemany("delete from claim where owner = ?", [(owner,) for owner in owners])
+
+    def claimed(self, keys: Iterable[str]) -> bool:
+        """Return whether any of the keys is being asked just now."""
+        now = time.time()
+        return any(
+            self._connection.execute(
+                "select 1 from claim where key = ? and until >= ?", (key, now)
+            ).fetchone()
+            for key in keys
+        )
+
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """Return the rows of a query."""
+        return self._connection.execute(query, values).fetchall()
 
     def owners(self) -> dict[str, int]:
         """Return who holds claims, and how many."""
@@ -150,20 +164,24 @@ class Ledger:
 
     def choose(self, rater: str, way: Way) -> Way:
         """Store the way of asking for a rater, once and for all; return what stands."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("insert into choice values (?, ?) on conflict do nothing", (rater, way))
         return self.choice(rater) or way
 
-    def tokens(self, rater: str) -> tuple[int, int]:
-        """Return the input and output tokens that a rater's answers took, calls and batches."""
+    def tokens(self, rater: str) -> dict[bool, tuple[int, int]]:
+        """Return the input and output tokens that a rater's answers took: by batch (True) and by call."""
+        found = {True: (0, 0), False: (0, 0)}
         if not self._has_table("claim"):
-            return (0, 0)
-        row = self._connection.execute(
-            "select coalesce(sum(input_tokens), 0) as given, coalesce(sum(output_tokens), 0) as got "
-            "from rating where rater = ?",
+            return found
+        for row in self._connection.execute(
+            "select content, sum(input_tokens) as given, sum(output_tokens) as got "
+            "from rating join provenance on provenance.id = rating.provenance "
+            "where rater = ? group by provenance.id",
             (rater,),
-        ).fetchone()
-        return (row["given"], row["got"])
+        ):
+            batch = bool(json.loads(row["content"]).get("batch"))
+            found[batch] = (found[batch][0] + row["given"], found[batch][1] + row["got"])
+        return found
 
     def provenance(self) -> list[dict[str, Any]]:
         """Return where the ratings came from: one record for each way of asking, with its count."""
@@ -179,7 +197,7 @@ class Ledger:
         return self._connection.execute("select count(*) from rating").fetchone()[0]
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
         """Yield the connection in one transaction; a full disk is told as what it is."""
         connection = self._connection
         try:

@@ -47,11 +47,11 @@ create table claim (key text primary key, owner text not null, until real not nu
 create index claim_owner on claim (owner);
 create table choice (rater_sha256 text primary key, way text not null) strict;
 create table batch (
-    id text primary key,
+    owner text primary key,
+    id text not null,
     rater text not null,
-    owner text not null unique,
-    input_file text not null,
     status text not null,
+    cost real not null,
     submitted_at text not null
 ) strict;
 """
@@ -166,7 +166,7 @@ def merge_ledgers(target: str | Path, sources: Sequence[str | Path]) -> int:
 def _add_all(ledger: Ledger, other: Ledger) -> None:
     columns = [row["name"] for row in other._connection.execute("pragma table_info(rating)")]
     names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-    with ledger._transaction() as connection:
+    with ledger.transaction() as connection:
         ids = {}
         for row in other._connection.execute("select id, sha256, content from provenance"):
             connection.execute(

@@ -31,10 +31,11 @@ class Decoding(Frozen):
 
 
 class Price(Frozen):
-    """What a rater's tokens cost, per million, in the currency of the bill."""
+    """What a million of a rater's tokens cost, in the bill's currency; ``batch`` times that in batches."""
 
     input: float = Field(default=0.0, ge=0)
     output: float = Field(default=0.0, ge=0)
+    batch: float = Field(default=0.5, ge=0)
 
 
 class Rater(Frozen):

@@ -15,6 +15,7 @@ import pandas as pd
 
 from bayesdyn.errors import BayesdynWarning
 from bayesdyn.ratings.asking import Run, ask_all, run_apart
+from bayesdyn.ratings.batch_book import BATCH_OWNER
 from bayesdyn.ratings.client import Asker
 from bayesdyn.ratings.codebook import Codebook, load_codebook, pick_constructs
 from bayesdyn.ratings.corpus import Corpus, Deidentify
@@ -224,7 +225,11 @@ class _Asking:
             with open_ledger(self._path) as ledger:
                 if not any(islice(missing(self._job.corpus, self._job.codebook, plan, ledger), 1)):
                     return
-                held = sum(ledger.owners().values())
+                owners = ledger.owners()
+            held = sum(count for owner, count in owners.items() if not owner.startswith(BATCH_OWNER))
+            if owners and not held:
+                shown.tell(f"{sum(owners.values())} more are in batches: collect them with --batch")
+                return
             if held and not waiting:
                 shown.tell(f"{held} more are being rated by another process: waiting for it")
             waiting = True
@@ -242,7 +247,7 @@ class _Asking:
                 ledger = stack.enter_context(open_ledger(self._path))
                 ledger.release(dead_owners(list(ledger.owners()), socket.gethostname()))
                 caller = Caller(rater, asker, shown.tell)
-                chosen = await self._with_way(plan, ledger, caller)
+                chosen = await way_for(plan, job, ledger, caller)
                 run = Run(
                     ledger,
                     f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(8)}",
@@ -269,14 +274,21 @@ class _Asking:
             )
         return chosen, run.over_budget
 
-    async def _with_way(self, plan: Plan, ledger: Ledger, caller: Caller) -> Plan:
-        rater = plan.rater
-        if len(ways_of(rater)) == 1:
-            return plan
-        key = choice_sha256(rater)
-        way = ledger.choice(key)
-        if way is None:
-            found = await choose_way(rater, self._job.codebook, self._job.constructs, caller)
-            way = ledger.choose(key, found)
-        (chosen,) = make_plans(self._job.codebook, self._job.constructs, [rater], {rater.name: way})
-        return chosen
+
+async def way_for(plan: Plan, job: Job, ledger: Ledger, caller: Caller) -> Plan:
+    """Return a plan with the way that its server supports: as the ledger says, or by one probe.
+
+    Raises
+    ------
+    EndpointError
+        If the server cannot be used, or supports none of the rater's methods.
+    """
+    rater = plan.rater
+    if len(ways_of(rater)) == 1:
+        return plan
+    key = choice_sha256(rater)
+    way = ledger.choice(key)
+    if way is None:
+        way = ledger.choose(key, await choose_way(rater, job.codebook, job.constructs, caller))
+    (chosen,) = make_plans(job.codebook, job.constructs, [rater], {rater.name: way})
+    return chosen

@@ -54,6 +54,8 @@ class Script:
         The bearer token that it asks for; None: any.
     usage
         Input and output tokens that each answer bills.
+    batch_looks
+        A batch is finished when it was looked at so often.
     """
 
     labels: Sequence[str] = ("none", "low", "medium", "high", "extreme")
@@ -69,6 +71,66 @@ class Script:
     refusal: str | None = None
     api_key: str | None = None
     usage: tuple[int, int] = (0, 0)
+    batch_looks: int = 2
+
+
+class BatchDesk:
+    """The Batch endpoints of a scripted server: answers are made when a batch is finished.
+
+    A request whose number is in the script's ``fail`` gets a line with that status, as hosts do.
+    """
+
+    def __init__(self, server: "ScriptedServer") -> None:
+        self._server = server
+        self._files: dict[str, bytes] = {}
+        self.batches: dict[str, dict[str, Any]] = {}
+
+    def post(self, path: str, sent: bytes) -> bytes:
+        """Take a file of requests, or make a batch of one."""
+        if path.endswith("/files"):
+            name = f"file-{len(self._files)}"
+            kept = [line for line in sent.splitlines() if line.startswith(b'{"custom_id"')]
+            self._files[name] = b"\n".join(kept)
+            made: dict[str, Any] = {
+                "id": name, "object": "file", "bytes": len(sent), "created_at": 0, "filename": "r.jsonl",
+                "purpose": "batch", "status": "processed",
+            }  # fmt: skip
+            return json.dumps(made).encode()
+        asked = json.loads(sent)
+        name = f"batch_{len(self.batches)}"
+        self.batches[name] = {
+            "id": name, "object": "batch", "endpoint": asked["endpoint"], "status": "in_progress",
+            "input_file_id": asked["input_file_id"], "completion_window": "24h", "created_at": 0,
+            "metadata": asked.get("metadata"), "looks": 0,
+        }  # fmt: skip
+        return json.dumps(self.batches[name]).encode()
+
+    def get(self, path: str) -> bytes:
+        """Tell of a batch or of all, or give a file's content."""
+        parts = path.partition("?")[0].strip("/").split("/")
+        if parts[-1] == "content":
+            return self._files[parts[-2]]
+        if parts[-1] == "batches":
+            listed = {"object": "list", "data": list(self.batches.values()), "has_more": False}
+            return json.dumps(listed).encode()
+        batch = self.batches[parts[-1]]
+        batch["looks"] += 1
+        if batch["looks"] >= self._server.script.batch_looks and batch["status"] == "in_progress":
+            self._finish(batch)
+        return json.dumps(batch).encode()
+
+    def _finish(self, batch: dict[str, Any]) -> None:
+        lines = []
+        for line in self._files[batch["input_file_id"]].splitlines():
+            asked = json.loads(line)
+            key = f"Bearer {self._server.script.api_key}"
+            status, body = self._server.reply(asked["body"], key)
+            response = {"status_code": status, "request_id": "r", "body": body}
+            answered = {"id": "l", "custom_id": asked["custom_id"], "response": response, "error": None}
+            lines.append(json.dumps(answered))
+        name = f"file-{len(self._files)}"
+        self._files[name] = "\n".join(lines).encode()
+        batch |= {"status": "completed", "output_file_id": name}
 
 
 class ScriptedServer:
@@ -86,6 +148,7 @@ class ScriptedServer:
         self.script = script or Script()
         self.requests = 0
         self.asked: Counter[str] = Counter()
+        self.desk = BatchDesk(self)
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self._server.daemon_threads = True
@@ -186,10 +249,18 @@ def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True  # else each answer waits 40 ms for an acknowledgement of its headers
 
+        def do_GET(self) -> None:
+            self._send(200, server.desk.get(self.path))
+
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, answer = server.reply(body, self.headers.get("Authorization", ""))
-            payload = json.dumps(answer).encode()
+            sent = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path.endswith(("/files", "/batches")):
+                self._send(200, server.desk.post(self.path, sent))
+                return
+            status, answer = server.reply(json.loads(sent), self.headers.get("Authorization", ""))
+            self._send(status, json.dumps(answer).encode())
+
+        def _send(self, status: int, payload: bytes) -> None:
             try:
                 if status == CLOSE:
                     self.close_connection = True
