@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from bayesdyn.cli_options import File, Out, say, show, words
+from bayesdyn.errors import FaultList
 
 Names = Annotated[list[str] | None, typer.Option(help="Names, with commas; default: all.")]
 LedgerPath = Annotated[Path, typer.Option(help="All answers; what it has is not asked again.")]
@@ -42,6 +43,12 @@ def rate(
     wait: Annotated[
         bool, typer.Option("--wait", help="With --batch: stay until every batch is finished.")
     ] = False,
+    deidentify: Annotated[
+        str | None, typer.Option(help="presidio, presidio-patterns or module:function; before sending.")
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler: spread shards over its workers.")
+    ] = None,
     shard: Annotated[
         str | None, typer.Option(help="i/n: rate one of n shares of the dyads, into a ledger of its own.")
     ] = None,
@@ -50,14 +57,17 @@ def rate(
 
     Example: bayesdyn rate exchanges.parquet --panel local --ledger ratings.sqlite
     """
+    from bayesdyn.ratings.deidentify import hook_of
     from bayesdyn.ratings.rate import prepare
     from bayesdyn.ratings.shards import parse_shard, shard_ledger
     from bayesdyn.study_manifest import check_out
 
     share = None if shard is None else parse_shard(shard)
+    _check_together({"--batch": batch, "--dask": dask is not None, "--shard": share is not None}, wait)
     job = prepare(
         exchanges, codebook, panel, raters=words(raters or []) or None,
         constructs=words(constructs or []) or None, shard=share,
+        deidentify=None if deidentify is None else hook_of(deidentify),
     )  # fmt: skip
     path = ledger if share is None else shard_ledger(ledger, share)
     if dry_run:
@@ -75,6 +85,14 @@ def rate(
         if found.running:
             say(f"{found.running} batches are running: give the same command again to collect them")
             return
+    elif dask is not None:
+        from bayesdyn.ratings.cluster import rate_on_cluster
+
+        rate_on_cluster(
+            dask, exchanges, job.codebook, job.panel, path, raters=words(raters or []) or None,
+            constructs=words(constructs or []) or None, deidentify=deidentify, allow_remote=allow_remote,
+            max_cost=max_cost, tell=say,
+        )  # fmt: skip
     else:
         job.ask(path, allow_remote=allow_remote, max_cost=max_cost)
     if share is not None:
@@ -82,6 +100,17 @@ def rate(
         return
     show(job.export(path, out), index=True)
     say(f"wrote {out}")
+
+
+def _check_together(given: dict[str, bool], wait: bool) -> None:
+    """Refuse options that say different things about where and how to ask."""
+    faults = FaultList()
+    named = [name for name, there in given.items() if there]
+    if len(named) > 1:
+        faults.add(f"{' and '.join(named)} cannot go together", "Give one of them")
+    if wait and not given["--batch"]:
+        faults.add("--wait is about batches", "Give --batch with it, or leave it out")
+    faults.raise_if_any("These options cannot be used")
 
 
 def merge(

@@ -124,8 +124,10 @@ def harmless(text: str) -> str:
     ``<end_of_turn>``, ``</s>``), become single guillemets; bracketed control tokens (``[INST]``) lose
     their brackets; runs of quotes, hashes, dashes and the like, which may fence a prompt, are shortened.
     """
-    kinds = ((sign, unicodedata.category(sign)) for sign in text)
-    line = "".join(" " if kind in ("Cc", "Zl", "Zp") else sign for sign, kind in kinds if kind != "Cf")
+    line = text
+    if not (text.isascii() and text.isprintable()):
+        kinds = ((sign, unicodedata.category(sign)) for sign in text)
+        line = "".join(" " if kind in ("Cc", "Zl", "Zp") else sign for sign, kind in kinds if kind != "Cf")
     line = line.replace("<", "‹").replace(">", "›").replace("＜", "‹").replace("＞", "›").replace("｜", "|")
     line = _BRACKETED.sub(lambda found: f"({found[1]})", line)
     line = _QUOTES.sub(lambda found: found[0][0], line)
