@@ -11,7 +11,7 @@ import hashlib
 import importlib
 import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from bayesdyn.errors import Fault, InputError
 from bayesdyn.ratings.corpus import Deidentify
@@ -170,5 +170,4 @@ def _imported(name: str) -> Deidentify:
         ) from None
     if not callable(found):
         raise InputError("There is no such de-identification", [fault])
-    hook: Deidentify = found
-    return hook
+    return cast(Deidentify, found)
