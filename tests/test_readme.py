@@ -15,7 +15,7 @@ def commands(text: str) -> list[str]:
 def test_the_readme_has_the_two_commands(root):
     demo, tests, *rest = commands((root / "README.md").read_text(encoding="utf-8"))
     assert demo == BOOT + ".boot/bin/uv run --extra local bayesdyn demo --out demo"
-    assert tests == BOOT + '.boot/bin/uv run --extra local --extra docx --group dev pytest -m "not slow"'
+    assert tests == BOOT + '.boot/bin/uv run --all-extras --group dev pytest -m "not slow"'
     assert rest == []
 
 

@@ -12,7 +12,7 @@ from bayesdyn.fitting.claims import check_claims
 from bayesdyn.fitting.run import fit as fit_model
 from bayesdyn.measures.agreement import agreement
 from bayesdyn.measures.build import measure
-from bayesdyn.ratings.questions import make_plans
+from bayesdyn.ratings.questions import make_plans, prompt_hashes
 from bayesdyn.ratings.rate import rate
 from bayesdyn.ratings.tables import read_ratings
 from bayesdyn.reporting.counts import count_ratings
@@ -163,13 +163,7 @@ def _read(run: _Run) -> Artefact[pd.DataFrame]:
 
 def _rate(run: _Run, exchanges: Artefact[pd.DataFrame]) -> Artefact[pd.DataFrame]:
     parts, given = run.parts, run.parts.file.ratings
-    plans = make_plans(parts.codebook, parts.constructs, parts.raters)
-    prompts = {
-        f"{plan.rater.name}, {name}": digest
-        for plan in plans
-        for prompt in plan.prompts
-        for name, digest in prompt.sha256.items()
-    }
+    prompts = prompt_hashes(make_plans(parts.codebook, parts.constructs, parts.raters))
     return run.folder.run(
         RATE,
         {"exchanges": exchanges.content, "codebook": parts.codebook.sha256, **prompts},

@@ -207,7 +207,8 @@ def test_all_constructs_in_one_call(tmp_path: Path, exchanges: pd.DataFrame, mak
     assert set(unrated["construct"]) == {"disclosure", "self_negative", "outward_negative", "rapport"}
     assert set(unrated["t"]) == {0}
     with open_ledger(tmp_path / "l.sqlite", create=False) as ledger:
-        assert ledger.tokens("scripted") == (100 * len(exchanges), 10 * len(exchanges))  # billed once a call
+        # Billed once a call, by calls and not in batches.
+        assert ledger.tokens("scripted") == {False: (100 * len(exchanges), 10 * len(exchanges)), True: (0, 0)}
 
 
 def test_replicates_are_rows_of_their_own(

@@ -33,7 +33,7 @@ from bayesdyn.ratings.pacing import Caller
 from bayesdyn.ratings.panel import check_remote
 from bayesdyn.ratings.parse import UnreadableError, answer_of
 from bayesdyn.ratings.questions import Plan, Request, missing, requests_of
-from bayesdyn.ratings.rate import Job, way_for
+from bayesdyn.ratings.turn import Work, way_for
 
 MOST_REQUESTS, MOST_BYTES = 10_000, 50_000_000
 """Of one batch; hosts allow 50,000 and 200 MB."""
@@ -54,7 +54,7 @@ class BatchReport:
 
 
 def visit(
-    job: Job,
+    job: Work,
     ledger: str | Path,
     *,
     allow_remote: bool = False,
@@ -116,7 +116,7 @@ class _Desk:
 
     def __init__(
         self,
-        job: Job,
+        job: Work,
         plan: Plan,
         endpoint: Endpoint,
         client: ChatClient,
@@ -267,7 +267,7 @@ class _Desk:
 
 
 def wait_for(
-    job: Job,
+    job: Work,
     ledger: str | Path,
     *,
     allow_remote: bool = False,

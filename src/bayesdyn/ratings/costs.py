@@ -81,7 +81,9 @@ def spent_on(ledger: Ledger, rater: Rater) -> float:
     return cost_of(rater.price, *tokens[False]) + rater.price.batch * cost_of(rater.price, *tokens[True])
 
 
-def estimate(corpus: Corpus, codebook: Codebook, plans: Sequence[Plan], ledger: Ledger) -> pd.DataFrame:
+def estimate(
+    corpus: Corpus, codebook: Codebook, plans: Sequence[Plan], ledger: Ledger | None
+) -> pd.DataFrame:
     """Return what rating a corpus would take; nothing is sent.
 
     Returns
@@ -105,7 +107,7 @@ def estimate(corpus: Corpus, codebook: Codebook, plans: Sequence[Plan], ledger: 
                 "input_tokens": given,
                 "output_tokens": got,
                 "cost": cost_of(plan.rater.price, given, got),
-                "spent": spent_on(ledger, plan.rater),
+                "spent": 0.0 if ledger is None else spent_on(ledger, plan.rater),
                 "longest": longest,
             }
         )

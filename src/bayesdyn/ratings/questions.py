@@ -11,7 +11,7 @@ from bayesdyn.ratings.corpus import Corpus, Session
 from bayesdyn.ratings.ledger import Ledger, Question
 from bayesdyn.ratings.methods import Way, body_of, ways_of
 from bayesdyn.ratings.panel import Rater
-from bayesdyn.ratings.passages import Passage, can_rate, passage_sha256, shared_view, units_of
+from bayesdyn.ratings.passages import Passage, can_rate, passage_sha256, units_of
 from bayesdyn.ratings.prompt import Prompt, build_prompt
 from bayesdyn.ratings.weights import weights_sha256
 
@@ -129,8 +129,18 @@ def requests_of(
             yield (Request(plan, prompt, unit.passage, replicate, asked) if asked else None), places
 
 
-def missing(corpus: Corpus, codebook: Codebook, plan: Plan, ledger: Ledger) -> Iterator[Request]:
-    """Yield what the ledger does not have, prompt by prompt; equal passages come more than once.
+def prompt_hashes(plans: Sequence[Plan]) -> dict[str, str]:
+    """Return the hash of each rater's prompt for each construct, by ``rater, construct``."""
+    return {
+        f"{plan.rater.name}, {name}": digest
+        for plan in plans
+        for prompt in plan.prompts
+        for name, digest in prompt.sha256.items()
+    }
+
+
+def missing(corpus: Corpus, codebook: Codebook, plan: Plan, ledger: Ledger | None) -> Iterator[Request]:
+    """Yield what the ledger (None: an empty one) does not have; equal passages come more than once.
 
     All passages of one prompt come in a row, since they share its fixed part, which a server can keep
     evaluated.
@@ -144,16 +154,7 @@ def missing(corpus: Corpus, codebook: Codebook, plan: Plan, ledger: Ledger) -> I
         )
         for chunk in batched(every, _CHUNK):
             keys = {question: question.key for request in chunk for question in request.questions}
-            have = ledger.has(list(keys.values()))
+            have = set[str]() if ledger is None else ledger.has(list(keys.values()))
             yield from (
                 request for request in chunk if not all(keys[one] in have for one in request.questions)
             )
-
-
-def unit_sizes(codebook: Codebook, plan: Plan) -> dict[str, int | None]:
-    """Return how many exchanges one rating of each construct is about; None: the session."""
-    return {
-        name: shared_view([codebook.constructs[name]])[0]
-        for prompt in plan.prompts
-        for name in prompt.constructs
-    }

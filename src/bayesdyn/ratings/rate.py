@@ -1,37 +1,19 @@
 """Rate exchanges with the LLMs of a panel."""
 
-import asyncio
-import os
-import secrets
-import socket
-import time
-import warnings
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 
-from bayesdyn.errors import BayesdynWarning
-from bayesdyn.ratings.asking import Run, ask_all, run_apart
-from bayesdyn.ratings.batch_book import BATCH_OWNER
 from bayesdyn.ratings.client import Asker
 from bayesdyn.ratings.codebook import Codebook, load_codebook, pick_constructs
 from bayesdyn.ratings.corpus import Corpus, Deidentify
-from bayesdyn.ratings.costs import Budget, estimate, spent_on
-from bayesdyn.ratings.endpoints import Endpoint, endpoint_of, provenance_of
-from bayesdyn.ratings.ledger import Ledger
-from bayesdyn.ratings.ledger_file import dead_owners, open_ledger
-from bayesdyn.ratings.methods import Way, ways_of
-from bayesdyn.ratings.pacing import Caller
-from bayesdyn.ratings.panel import Panel, Rater, check_remote, load_panel, pick_raters
-from bayesdyn.ratings.probing import choose_way
-from bayesdyn.ratings.progress import RatingProgress, rating_progress
-from bayesdyn.ratings.questions import Plan, choice_sha256, make_plans, missing
-from bayesdyn.ratings.results import chosen_ways, collect, export
-
-_LOOK_EVERY_SECONDS = 1.0
+from bayesdyn.ratings.costs import estimate
+from bayesdyn.ratings.ledger_file import open_ledger
+from bayesdyn.ratings.panel import Panel, check_remote, load_panel, pick_raters
+from bayesdyn.ratings.questions import Plan, make_plans
+from bayesdyn.ratings.results import collect, export
+from bayesdyn.ratings.shards import in_shard
+from bayesdyn.ratings.turn import Turn, Work, reading
 
 
 def rate(
@@ -104,27 +86,12 @@ def rate(
         return collect(job.corpus, job.codebook, plans, opened)
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Work):
     """What is to be rated, by whom; checked, and nothing sent yet. Made by :func:`prepare`."""
-
-    corpus: Corpus
-    codebook: Codebook
-    constructs: tuple[str, ...]
-    raters: tuple[Rater, ...]
-    panel: Panel
-
-    def plans(self, ledger: str | Path) -> list[Plan]:
-        """Return a plan for each rater, asked as the ledger says where it has chosen."""
-        ways: dict[str, Way] = {}
-        if Path(ledger).is_file():
-            with open_ledger(ledger, create=False) as opened:
-                ways = chosen_ways(opened, self.raters)
-        return make_plans(self.codebook, self.constructs, self.raters, ways)
 
     def estimate(self, ledger: str | Path) -> pd.DataFrame:
         """Return what asking would take, see :func:`~bayesdyn.ratings.costs.estimate`."""
-        with open_ledger(ledger, create=not Path(ledger).is_file()) as opened:
+        with reading(ledger) as opened:
             return estimate(self.corpus, self.codebook, self.plans(ledger), opened)
 
     def ask(
@@ -141,7 +108,7 @@ class Job:
             check_remote(self.panel, self.raters, allow_remote)
         path = Path(ledger)
         for plan in self.plans(path):
-            _Asking(self, path, max_cost, progress, client).rate_with(plan)
+            Turn(self, path, max_cost, progress, client).take(plan)
         return self.plans(path)
 
     def export(
@@ -176,119 +143,9 @@ def prepare(
     InputError, ArtefactError
         As :func:`rate`.
     """
-    from bayesdyn.ratings.shards import in_shard
-
     book, board = load_codebook(codebook), load_panel(panel)
     chosen = pick_raters(board, raters)
     names = pick_constructs(book, constructs)
     make_plans(book, names, chosen)
     corpus = Corpus(exchanges, deidentify, None if shard is None else in_shard(*shard))
     return Job(corpus, book, names, chosen, board)
-
-
-class _Asking:
-    """One rater's turn: what lacks is counted, its server reached, its way chosen, its questions asked."""
-
-    def __init__(
-        self, job: Job, path: Path, max_cost: float | None, progress: bool, client: Asker | None
-    ) -> None:
-        self._job = job
-        self._path = path
-        self._max_cost = max_cost
-        self._progress = progress
-        self._client = client
-
-    def rate_with(self, plan: Plan) -> None:
-        """Ask the plan's rater what the ledger lacks; starts nothing where it lacks nothing."""
-        total = lacking = 0
-        with open_ledger(self._path, create=not self._path.is_file()) as ledger:
-            for request in missing(self._job.corpus, self._job.codebook, plan, ledger):
-                lacking += len(request.questions)
-        if lacking == 0:
-            return
-        total = sum(1 for session in self._job.corpus.sessions() for _ in session.exchanges)
-        total = max(lacking, total * len(self._job.constructs) * plan.rater.replicates)
-        with (
-            endpoint_of(plan.rater, plan.weights_sha256, self._client) as endpoint,
-            rating_progress(plan.rater.name, total, total - lacking, self._progress) as shown,
-            open_ledger(self._path) as ledger,
-        ):
-            self._until_done(plan, endpoint, shown)
-
-    def _until_done(self, plan: Plan, endpoint: Endpoint, shown: RatingProgress) -> None:
-        """Ask, and ask again what another process has claimed and not rated, until nothing lacks."""
-        waiting = False
-        while True:
-            plan, stopped = self._one_run(plan, endpoint, shown)
-            if stopped:
-                return
-            with open_ledger(self._path) as ledger:
-                if not any(islice(missing(self._job.corpus, self._job.codebook, plan, ledger), 1)):
-                    return
-                owners = ledger.owners()
-            held = sum(count for owner, count in owners.items() if not owner.startswith(BATCH_OWNER))
-            if owners and not held:
-                shown.tell(f"{sum(owners.values())} more are in batches: collect them with --batch")
-                return
-            if held and not waiting:
-                shown.tell(f"{held} more are being rated by another process: waiting for it")
-            waiting = True
-            time.sleep(_LOOK_EVERY_SECONDS)
-
-    def _one_run(self, plan: Plan, endpoint: Endpoint, shown: RatingProgress) -> tuple[Plan, bool]:
-        rater, job = plan.rater, self._job
-        made: list[tuple[Plan, Run]] = []
-        ended = asyncio.Event()
-
-        async def ask() -> None:
-            async with AsyncExitStack() as stack:
-                asker = await endpoint.connect(stack)
-                # SQLite's connection belongs to this thread.
-                ledger = stack.enter_context(open_ledger(self._path))
-                ledger.release(dead_owners(list(ledger.owners()), socket.gethostname()))
-                caller = Caller(rater, asker, shown.tell)
-                chosen = await way_for(plan, job, ledger, caller)
-                run = Run(
-                    ledger,
-                    f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(8)}",
-                    provenance_of(chosen, job.codebook, job.panel, endpoint),
-                    Budget(rater.price, self._max_cost, spent_on(ledger, rater)),
-                    shown.advance,
-                    ended,
-                )
-                made.append((chosen, run))
-                await ask_all(missing(job.corpus, job.codebook, chosen, ledger), rater, caller, run)
-
-        def stop() -> None:
-            shown.tell("Finishing what is in flight; Ctrl-C again drops it")
-            ended.set()
-
-        run_apart(ask, stop)
-        chosen, run = made[0]
-        if run.over_budget:
-            warnings.warn(
-                f"{rater.name}: stopped before max_cost {self._max_cost:g} is passed; "
-                "what is left is unrated, not asked yet",
-                BayesdynWarning,
-                stacklevel=6,
-            )
-        return chosen, run.over_budget
-
-
-async def way_for(plan: Plan, job: Job, ledger: Ledger, caller: Caller) -> Plan:
-    """Return a plan with the way that its server supports: as the ledger says, or by one probe.
-
-    Raises
-    ------
-    EndpointError
-        If the server cannot be used, or supports none of the rater's methods.
-    """
-    rater = plan.rater
-    if len(ways_of(rater)) == 1:
-        return plan
-    key = choice_sha256(rater)
-    way = ledger.choice(key)
-    if way is None:
-        way = ledger.choose(key, await choose_way(rater, job.codebook, job.constructs, caller))
-    (chosen,) = make_plans(job.codebook, job.constructs, [rater], {rater.name: way})
-    return chosen
