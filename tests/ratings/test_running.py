@@ -1,6 +1,7 @@
 """How a run behaves: failures, limits, budgets, several processes, interruption, shards, files."""
 
 import asyncio
+import logging
 import os
 import signal
 import sqlite3
@@ -383,3 +384,14 @@ def test_values_of_both_kinds_are_on_the_scale(
         ratings = rate(exchanges, panel=panel, ledger=tmp_path / "l.sqlite", progress=False)
     assert np.isin(ratings["value"], [1, 2, 3, 4, 5]).all()
     assert ratings["off_scale"].isna().all()
+
+
+def test_no_log_holds_a_passage_even_when_everything_is_to_be_logged(
+    tmp_path: Path, exchanges: pd.DataFrame, make_panel: MakePanel, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("openai").setLevel(logging.DEBUG)
+    with ScriptedServer(Script(fail={2: 500, 4: 429})) as server, caplog.at_level(logging.DEBUG):
+        panel = make_panel(server.base_url, retries=2)
+        rate(exchanges, panel=panel, ledger=tmp_path / "l.sqlite", constructs=ONE, progress=False)
+    assert server.requests > len(exchanges)
+    assert "says" not in caplog.text
