@@ -216,7 +216,10 @@ def test_it_works_inside_a_running_event_loop(tmp_path: Path, exchanges: pd.Data
     assert set(ratings["value"]) == {4.0}
 
 
+# A shell's background job, and so its children, would ignore Ctrl-C.
 RUN = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import json, sys
 import pandas as pd
 from bayesdyn.ratings.panel import Panel

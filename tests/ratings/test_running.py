@@ -148,7 +148,10 @@ def test_a_budget_books_what_is_in_flight_at_its_most() -> None:
     assert not budget.book((1, 0))
 
 
+# A shell's background job, and so its children, would ignore Ctrl-C.
 RUN = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys, pandas as pd
 from bayesdyn.ratings.panel import Panel
 from bayesdyn.ratings.rate import rate

@@ -95,7 +95,6 @@ class Turn:
         with (
             endpoint_of(plan.rater, plan.weights_sha256, self._client) as endpoint,
             rating_progress(plan.rater.name, total, total - lacking, self._progress) as shown,
-            open_ledger(self._path) as ledger,
         ):
             self._until_done(plan, endpoint, shown)
 
