@@ -315,13 +315,13 @@ def main() -> None:
     quick, wanted = given.quick, given.only.split(",")
     found: dict[str, object] = {"benchmark": "rating", "quick": quick, "cores": os.cpu_count()}
     if "overhead" in wanted:
-        found |= overhead(2_000 if quick else 20_000)
+        found |= overhead(300 if quick else 20_000)
     if "memory" in wanted and not quick:
         found |= memory(2_000, 200_000)
     if "faults" in wanted:
-        found |= faults(3 if quick else 30, 120 if quick else 1_500)
+        found |= faults(2 if quick else 30, 60 if quick else 1_500)
     if "local" in wanted:
-        found |= local(12 if quick else 100)
+        found |= local(2 if quick else 100)
     print(json.dumps(found))
 
 
