@@ -50,12 +50,12 @@ def exchanges(count: int, session: int = 50) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["dyad", "session", "t", "therapist_text", "client_text"])
 
 
-def panel(url: str, raters: int = 1, concurrency: int = CONCURRENCY) -> Panel:
+def panel(url: str, raters: int = 1, concurrency: int = CONCURRENCY, time_out: float = 30) -> Panel:
     """Return raters on a server, that differ in name only by their seed."""
     every = tuple(
         Rater.model_validate(
             {"name": f"r{k}", "model": "m", "base_url": url, "prompt": "rubric", "labels": "words",
-             "decoding": {"seed": k}, "concurrency": concurrency, "retries": 8, "time_out": 3}
+             "decoding": {"seed": k}, "concurrency": concurrency, "retries": 8, "time_out": time_out}
         )
         for k in range(raters)
     )  # fmt: skip
@@ -88,7 +88,7 @@ def serve(faulty: float, log: str, delay: float) -> None:
         fault = dice.choice((429, 500, "silent", "half", "close")) if dice.random() < faulty else None
         await asyncio.sleep(delay)
         if fault == "silent":
-            await asyncio.sleep(5)
+            await asyncio.sleep(2)
         if fault == "close" and request.transport is not None:
             request.transport.close()
         if isinstance(fault, int):
@@ -235,7 +235,7 @@ def faults(kills: int, count: int) -> dict[str, int]:
         log.touch()
         write_table(exchanges(count), source, "exchanges")
         with server("--faulty", "0.2", "--log", str(log), "--delay", "0.02") as url:
-            board = panel(url, concurrency=16)
+            board = panel(url, concurrency=16, time_out=1)
             command = [sys.executable, "-c", RUN, str(source), board.model_dump_json(), str(path)]
             survived = 0
             for _ in range(kills):
