@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bayesdyn.errors import InputError
+from bayesdyn.errors import EndpointError, Fault, InputError
 from bayesdyn.ratings.batch_book import batches_of
 from bayesdyn.ratings.batches import visit, wait_for
-from bayesdyn.ratings.client import ChatClient
+from bayesdyn.ratings.client import ChatClient, Passing
 from bayesdyn.ratings.ledger_file import open_ledger
 from bayesdyn.ratings.panel import Panel, Price
 from bayesdyn.ratings.rate import prepare, rate
@@ -19,6 +19,10 @@ from bayesdyn.ratings.scripted import Script, ScriptedServer
 
 MakePanel = Callable[..., Panel]
 ONE = ["empathy"]
+
+
+class Crash(BaseException):
+    """The process ends."""
 
 
 def test_a_batch_is_handed_in_once_and_collected_when_it_is_finished(
@@ -70,9 +74,6 @@ def test_a_batch_that_was_created_just_before_a_crash_is_found_and_not_paid_twic
 ) -> None:
     path, submit = tmp_path / "l.sqlite", ChatClient.submit
 
-    class Crash(BaseException):
-        pass
-
     async def crash(self: ChatClient, lines: bytes, owner: str) -> str:
         await submit(self, lines, owner)
         raise Crash
@@ -88,13 +89,30 @@ def test_a_batch_that_was_created_just_before_a_crash_is_found_and_not_paid_twic
         assert len(server.desk.batches) == 1
 
 
+def test_a_batch_whose_creation_timed_out_is_looked_for_and_not_paid_twice(
+    tmp_path: Path, exchanges: pd.DataFrame, make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, submit = tmp_path / "l.sqlite", ChatClient.submit
+
+    async def lose(self: ChatClient, lines: bytes, owner: str) -> str:
+        await submit(self, lines, owner)
+        raise Passing(EndpointError("The LLM server cannot be used", [Fault("no answer within 5 s")]))
+
+    with ScriptedServer(Script(batch_looks=1)) as server:
+        job = prepare(exchanges, panel=make_panel(server.base_url), constructs=ONE)
+        monkeypatch.setattr(ChatClient, "submit", lose)
+        with pytest.raises(EndpointError, match="no answer"):
+            visit(job, path)
+        monkeypatch.undo()
+        found = visit(job, path)
+        assert (found.submitted, found.ratings) == (0, len(exchanges))
+        assert len(server.desk.batches) == 1
+
+
 def test_a_batch_that_the_server_never_took_is_handed_in_again(
     tmp_path: Path, exchanges: pd.DataFrame, make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "l.sqlite"
-
-    class Crash(BaseException):
-        pass
 
     async def crash(self: ChatClient, lines: bytes, owner: str) -> str:
         raise Crash

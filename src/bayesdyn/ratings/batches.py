@@ -148,8 +148,7 @@ class _Desk:
             for chunk in self._chunks(max_cost, spent):
                 if ended.is_set():
                     break
-                await self._submit(chunk)
-                submitted += 1
+                submitted += await self._submit(chunk)
         running = sum(row.status not in _FINAL for row in batches_of(self._ledger, rater.name))
         return BatchReport(submitted, collected, ratings, running)
 
@@ -181,7 +180,8 @@ class _Desk:
         if lot:
             yield lot
 
-    async def _submit(self, lot: Sequence[tuple[Request, bytes]]) -> None:
+    async def _submit(self, lot: Sequence[tuple[Request, bytes]]) -> bool:
+        """Hand in a lot; False where another process has claimed all of it meanwhile."""
         owner = f"{BATCH_OWNER}{secrets.token_hex(12)}"
         keys = [question.key for request, _ in lot for question in request.questions]
         won = self._ledger.claim(keys, owner, _LEASE_SECONDS)
@@ -191,19 +191,23 @@ class _Desk:
             if won.intersection(question.key for question in request.questions)
         ]
         if not lines:
-            return
+            return False
         rater = self._plan.rater
         cost = sum(cost_of(rater.price, *tokens_of(request.body())) for request, _ in lines)
         # Before it is created: one that the server took just before a crash is found by its owner's name.
         add_batch(self._ledger, BatchRow(owner, rater.name, owner, "created", rater.price.batch * cost))
         try:
             identity = await self._client.submit(b"".join(line for _, line in lines), owner)
-        except (EndpointError, Passing) as failure:
+        except EndpointError:
             set_batch(self._ledger, owner, owner, "failed")
             self._ledger.release([owner])
-            raise failure if isinstance(failure, EndpointError) else failure.error from None
+            raise
+        except Passing as failure:
+            # The server may have taken it before its answer was lost: the next visit looks for it.
+            raise failure.error from None
         set_batch(self._ledger, owner, identity, "submitted")
         self._tell(f"{rater.name}: handed in batch {identity}, {len(lines)} requests")
+        return True
 
     async def _recovered(self, row: BatchRow) -> BatchRow | None:
         """Return the row of a batch whose creation was not seen to the end; None where it never was."""

@@ -11,7 +11,7 @@ import hashlib
 import importlib
 import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from bayesdyn.errors import Fault, InputError
 from bayesdyn.ratings.corpus import Deidentify
@@ -162,7 +162,7 @@ def _imported(name: str) -> Deidentify:
     if not colon:
         raise InputError("There is no such de-identification", [fault])
     try:
-        found: Any = getattr(importlib.import_module(module), function)
+        found: object = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise InputError(
             "There is no such de-identification",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from bayesdyn.errors import EndpointError, Fault, InputError
 
@@ -112,7 +112,7 @@ def runtime_version() -> str:
     return version("xllamacpp")
 
 
-def _runtime() -> Any:  # a compiled module without types
+def _runtime() -> ModuleType:  # compiled, without types of its own
     try:
         import xllamacpp
     except ModuleNotFoundError:

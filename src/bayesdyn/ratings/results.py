@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from bayesdyn.ratings.parse import unrated
 from bayesdyn.ratings.questions import Place, Plan, choice_sha256, make_plans, requests_of
 from bayesdyn.streams import piecewise_table
 from bayesdyn.tables import check_ratings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 NO_WORDS = "no words to rate"
 NOT_ASKED = "not asked yet"
@@ -149,7 +152,7 @@ def _record(place: Place, entry: Entry | None, codebook: Codebook, plan: Plan) -
     }  # fmt: skip
 
 
-def _schema() -> Any:
+def _schema() -> "pa.Schema":
     """Return the Arrow types of a ratings table, which an all-empty piece could not tell."""
     import pyarrow as pa
 
