@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 import bayesdyn as bd
 from bayesdyn.cli import build_app
 from bayesdyn.demo import repeat_says, run_demo
-from bayesdyn.errors import InputError
-from bayesdyn.ratings.scripted import ScriptedServer
+from bayesdyn.errors import BayesdynWarning, InputError
+from bayesdyn.ratings.scripted import Script, ScriptedServer
 from bayesdyn.study import run_study
 from bayesdyn.study_layout import init_study
 
@@ -131,6 +131,33 @@ def test_a_model_that_names_what_is_not_rated_is_told_before_rating(study, tmp_p
     with pytest.raises(InputError, match="Did you mean 'empathy'"):
         run_study(copy, tmp_path / "out", progress=False)
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"exchanges.parquet", "manifest.json"}
+
+
+def test_a_study_whose_budget_ends_stops_before_it_measures(study, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(study, copy, ignore=shutil.ignore_patterns("*.sqlite*", "reports"))
+    with ScriptedServer(Script(usage=(500, 1))) as server:
+        text = PANEL.format(url=server.base_url).replace("words}", "words, price: {input: 1}}")
+        (copy / "scoring" / "panels" / "scripted.yaml").write_text(text)
+        file = (copy / "study.toml").read_text()
+        (copy / "study.toml").write_text(file.replace("[ratings]", "[ratings]\nmax_cost = 0.01"))
+        with (
+            pytest.warns(BayesdynWarning, match="max_cost"),
+            pytest.raises(InputError, match=r"before all is rated.*\n.*Raise max_cost"),
+        ):
+            run_study(copy, tmp_path / "out", progress=False)
+        assert 0 < server.requests <= 2 * 20
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"exchanges.parquet", "manifest.json"}
+
+
+def test_what_deidentifies_is_looked_for_before_any_work(study, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(study, copy)
+    file = (copy / "study.toml").read_text()
+    (copy / "study.toml").write_text(file.replace("[ratings]", '[ratings]\ndeidentify = "nowhere:hide"'))
+    with pytest.raises(InputError, match=r"\[ratings\] deidentify.*cannot be imported"):
+        run_study(copy, tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_out_folder_that_cannot_be_written_is_told_before_any_work(study, tmp_path):

@@ -17,6 +17,7 @@ def add_rate(app: typer.Typer, ledger: typer.Typer) -> None:
     """Add ``rate`` to the application, and the commands of its group ``ledger``."""
     app.command()(rate)
     ledger.command()(merge)
+    ledger.command()(export)
     ledger.command()(info)
 
 
@@ -125,6 +126,36 @@ def merge(
 
     added = merge_ledgers(ledger, sources)
     say(f"added {added} ratings to {ledger}")
+
+
+def export(
+    ledger: Annotated[Path, typer.Argument(help="What was rated, by one process or merged.")],
+    exchanges: File,
+    out: Out = Path("ratings.parquet"),
+    codebook: Annotated[str, typer.Option(help="A preset, or a YAML file.")] = "chen2026",
+    panel: Annotated[str, typer.Option(help="A preset, or a YAML file.")] = "local",
+    raters: Names = None,
+    constructs: Names = None,
+    deidentify: Annotated[
+        str | None, typer.Option(help="As it was rated: presidio, presidio-patterns or module:function.")
+    ] = None,
+) -> None:
+    """Write the ratings that a ledger holds of some exchanges; nothing is asked.
+
+    Example: bayesdyn ledger export ratings.sqlite exchanges.parquet --out ratings.parquet
+    """
+    from bayesdyn.ratings.deidentify import hook_of
+    from bayesdyn.ratings.rate import prepare
+    from bayesdyn.study_manifest import check_out
+
+    job = prepare(
+        exchanges, codebook, panel, raters=words(raters or []) or None,
+        constructs=words(constructs or []) or None,
+        deidentify=None if deidentify is None else hook_of(deidentify),
+    )  # fmt: skip
+    check_out(out)
+    show(job.export(ledger, out), index=True)
+    say(f"wrote {out}")
 
 
 def info(ledger: Annotated[Path, typer.Argument()] = LEDGER) -> None:

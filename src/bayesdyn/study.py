@@ -12,8 +12,10 @@ from bayesdyn.fitting.claims import check_claims
 from bayesdyn.fitting.run import fit as fit_model
 from bayesdyn.measures.agreement import agreement
 from bayesdyn.measures.build import measure
+from bayesdyn.errors import Fault, InputError
 from bayesdyn.ratings.questions import make_plans, prompt_hashes
 from bayesdyn.ratings.rate import rate
+from bayesdyn.ratings.results import NOT_ASKED
 from bayesdyn.ratings.tables import read_ratings
 from bayesdyn.reporting.counts import count_ratings
 from bayesdyn.reporting.html import report
@@ -164,11 +166,9 @@ def _read(run: _Run) -> Artefact[pd.DataFrame]:
 def _rate(run: _Run, exchanges: Artefact[pd.DataFrame]) -> Artefact[pd.DataFrame]:
     parts, given = run.parts, run.parts.file.ratings
     prompts = prompt_hashes(make_plans(parts.codebook, parts.constructs, parts.raters))
-    return run.folder.run(
-        RATE,
-        {"exchanges": exchanges.content, "codebook": parts.codebook.sha256, **prompts},
-        {"ledger": parts.ledger.name},
-        lambda: rate(
+
+    def rated() -> pd.DataFrame:
+        ratings = rate(
             exchanges.value,
             parts.codebook,
             parts.panel,
@@ -176,8 +176,23 @@ def _rate(run: _Run, exchanges: Artefact[pd.DataFrame]) -> Artefact[pd.DataFrame
             allow_remote=run.allow_remote and given.allow_remote,
             raters=given.raters,
             constructs=given.constructs,
+            max_cost=given.max_cost,
+            deidentify=parts.deidentify,
             progress=run.progress,
-        ),
+        )
+        lacking = int((ratings["reason"] == NOT_ASKED).sum())
+        if lacking:
+            raise InputError(
+                "The study stops before all is rated",
+                [Fault(f"{lacking} ratings are not asked yet", "Raise max_cost", "[ratings] max_cost")],
+            )
+        return ratings
+
+    return run.folder.run(
+        RATE,
+        {"exchanges": exchanges.content, "codebook": parts.codebook.sha256, **prompts},
+        {"ledger": parts.ledger.name, "deidentify": given.deidentify},
+        rated,
     )
 
 

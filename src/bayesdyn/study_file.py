@@ -36,7 +36,10 @@ class Transcripts(Frozen):
 
 
 class RatingsBy(Frozen):
-    """Section ``[ratings]``: the arguments of :func:`bayesdyn.rate`."""
+    """Section ``[ratings]``: the arguments of :func:`bayesdyn.rate`.
+
+    ``deidentify`` is a name, as ``bayesdyn rate --deidentify`` takes it.
+    """
 
     codebook: str = "chen2026"
     panel: str = "local"
@@ -44,6 +47,8 @@ class RatingsBy(Frozen):
     allow_remote: bool = False
     raters: list[str] | None = Field(default=None, min_length=1)
     constructs: list[str] | None = Field(default=None, min_length=1)
+    max_cost: float | None = Field(default=None, ge=0)
+    deidentify: str | None = Field(default=None, min_length=1)
 
 
 class Human(Frozen):

@@ -9,6 +9,8 @@ from bayesdyn.artefacts import sha256_file
 from bayesdyn.errors import FaultList, FaultsError, InputError
 from bayesdyn.presets import preset_names, resolve
 from bayesdyn.ratings.codebook import Codebook, load_codebook, pick_constructs
+from bayesdyn.ratings.corpus import Deidentify
+from bayesdyn.ratings.deidentify import hook_of
 from bayesdyn.ratings.panel import Panel, Rater, load_panel, pick_raters
 from bayesdyn.structure.model_file import load_model
 from bayesdyn.structure.spec import ModelSpec
@@ -31,6 +33,8 @@ class Parts:
         Loaded; the panel's prompts and weights are the study's own where it has them.
     constructs, raters
         Those to be rated, and by whom.
+    deidentify
+        Changes each turn before it is sent, where the file names how.
     """
 
     file: StudyFile
@@ -44,6 +48,7 @@ class Parts:
     spec: ModelSpec
     constructs: tuple[str, ...]
     raters: tuple[Rater, ...]
+    deidentify: Deidentify | None
 
 
 def load_parts(file: StudyFile, base: Path, ledger: str | Path | None = None) -> Parts:
@@ -92,6 +97,8 @@ def load_parts(file: StudyFile, base: Path, ledger: str | Path | None = None) ->
         panel = with_own_files(panel, base)
         chosen = panel
         raters = attempt("[ratings] raters", lambda: pick_raters(chosen, named.raters))
+    way = named.deidentify
+    hook = None if way is None else attempt("[ratings] deidentify", lambda: hook_of(way))
     faults.raise_if_any(f"The study {file.study.name} cannot run")
     if codebook is None or panel is None or spec is None or constructs is None or raters is None:
         raise InputError(f"The study {file.study.name} cannot run")
@@ -108,6 +115,7 @@ def load_parts(file: StudyFile, base: Path, ledger: str | Path | None = None) ->
         spec=spec,
         constructs=constructs,
         raters=raters,
+        deidentify=hook,
     )
 
 

@@ -16,8 +16,10 @@ KEY = ["dyad", "session", "t"]
 EXCHANGE_COLUMNS = [*KEY, "therapist_text", "client_text"]
 RATING_COLUMNS = [
     *KEY, "construct", "rater", "replicate", "value", "probabilities", "off_scale",
-    "scale_min", "scale_max", "rater_kind", "method", "reason", "prompt_hash",
+    "scale_min", "scale_max", "rater_kind", "method", "reason", "prompt_hash", "codebook_hash", "panel_hash",
 ]  # fmt: skip
+HASHES = ("prompt_hash", "codebook_hash", "panel_hash")
+"""Columns of what an LLM was asked with, when it was asked; empty for ratings from elsewhere."""
 RATER_KINDS = ("llm", "human")
 
 _WHOLE = pa.Check(lambda column: (column >= 0) & (column % 1 == 0), name="whole")
@@ -95,7 +97,8 @@ def check_ratings(frame: pd.DataFrame) -> pd.DataFrame:
         ``probabilities`` (sequence over the scale points from ``scale_min`` to ``scale_max``),
         ``off_scale`` (probability mass off the scale), ``scale_min``, ``scale_max``, ``rater_kind``
         (``llm`` or ``human``; default ``human``, since ratings from elsewhere are coders'), ``method``,
-        ``reason`` (why unrated), ``prompt_hash``.
+        ``reason`` (why unrated), ``prompt_hash``, ``codebook_hash``, ``panel_hash`` (what an LLM was asked
+        with, when it was asked).
 
     Raises
     ------
@@ -104,7 +107,7 @@ def check_ratings(frame: pd.DataFrame) -> pd.DataFrame:
     """
     defaults: dict[str, Any] = {
         "replicate": 0, "probabilities": None, "off_scale": np.nan, "scale_min": np.nan, "scale_max": np.nan,
-        "rater_kind": "human", "method": "", "reason": "", "prompt_hash": "",
+        "rater_kind": "human", "method": "", "reason": "", **dict.fromkeys(HASHES, ""),
     }  # fmt: skip
     filled = frame.copy(deep=False)
     for name, value in defaults.items():
@@ -112,7 +115,7 @@ def check_ratings(frame: pd.DataFrame) -> pd.DataFrame:
             filled[name] = (
                 pd.Series([value] * len(filled), index=filled.index, dtype=object) if value is None else value
             )
-    for name in ("method", "reason", "prompt_hash"):
+    for name in ("method", "reason", *HASHES):
         filled[name] = filled[name].fillna("").astype(str)
     required = [*KEY, "construct", "rater", "value"]
     checked = _checked(filled, _RATINGS, required, [*KEY, "construct", "rater", "replicate"], "ratings")

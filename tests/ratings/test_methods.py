@@ -175,12 +175,12 @@ def test_one_probe_picks_the_way_and_the_ledger_keeps_it(
     with ScriptedServer(script) as server:
         panel = make_panel(server.base_url, methods=tuple(methods))
         ratings = rate(exchanges, panel=panel, ledger=path, constructs=["empathy"], progress=False)
-        assert server.requests == len(exchanges) + probes
+        assert (server.requests, server.probes) == (len(exchanges), probes)
         assert set(ratings["method"]) == {way}
         assert ratings["value"].notna().all()
         assert ratings["probabilities"].notna().all() == (way in ("logprobs", "json+logprobs"))
         rate(exchanges, panel=panel, ledger=path, constructs=["empathy", "rapport"], progress=False)
-        assert server.requests == 2 * len(exchanges) + probes  # no second probe
+        assert (server.requests, server.probes) == (2 * len(exchanges), probes)
     with open_ledger(path, create=False) as ledger:
         assert [record["method"] for record in ledger.provenance()] == [way]
 
@@ -192,7 +192,8 @@ def test_a_server_that_supports_no_listed_method_is_told_with_what_it_lacks(
         panel = make_panel(server.base_url, methods=("logprobs", "json"))
         with pytest.raises(EndpointError, match=r"no log probabilities.*the server refuses it"):
             rate(exchanges, panel=panel, ledger=tmp_path / "l.sqlite", progress=False)
-        assert server.requests == 3
+        assert (server.requests, server.probes) == (0, 3)
+    assert not list(tmp_path.iterdir())
 
 
 def test_all_constructs_in_one_call(tmp_path: Path, exchanges: pd.DataFrame, make_panel: MakePanel) -> None:
@@ -200,7 +201,7 @@ def test_all_constructs_in_one_call(tmp_path: Path, exchanges: pd.DataFrame, mak
     with ScriptedServer(Script(usage=(100, 10))) as server:
         panel = make_panel(server.base_url, methods=("json",), together=True, prompt="together")
         ratings = rate(exchanges, panel=panel, ledger=tmp_path / "l.sqlite", progress=False)
-        assert server.requests == len(exchanges) + 1
+        assert (server.requests, server.probes) == (len(exchanges), 1)
     assert len(ratings) == len(exchanges) * 6
     unrated = ratings[ratings["value"].isna()]
     # Who says nothing shows nothing: the client's constructs and the dyad's.

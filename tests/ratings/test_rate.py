@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 
 from bayesdyn.errors import EndpointError, InputError
-from bayesdyn.ratings.ledger_file import open_ledger
+from bayesdyn.ratings.codebook import load_codebook
+from bayesdyn.ratings.ledger_file import merge_ledgers, open_ledger
 from bayesdyn.ratings.panel import Panel
 from bayesdyn.ratings.parse import Answer
-from bayesdyn.ratings.rate import rate
+from bayesdyn.ratings.rate import prepare, rate
 from bayesdyn.ratings.results import NO_WORDS, NOT_ASKED, read_ledger
 from bayesdyn.ratings.scripted import Script, ScriptedServer
 from bayesdyn.tables import check_ratings
@@ -44,6 +45,8 @@ def test_every_exchange_and_construct_is_rated_once(
     assert set(ratings["rater_kind"]) == {"llm"}
     assert set(ratings["method"]) == {"logprobs"}
     assert ratings.groupby("construct")["prompt_hash"].nunique().tolist() == [1] * CONSTRUCTS
+    assert set(ratings["codebook_hash"]) == {load_codebook("chen2026").sha256}
+    assert set(ratings["panel_hash"]) == {panel.sha256}
     expected = [sum(p * k for p, k in zip(row, range(1, 6), strict=True)) for row in ratings["probabilities"]]
     assert ratings["value"].to_numpy() == pytest.approx(expected)
 
@@ -151,7 +154,33 @@ def test_a_server_that_cannot_be_used_stops_the_run_at_once(
         panel = make_panel(server.base_url, retries=4, concurrency=1)
         with pytest.raises(EndpointError, match=told):
             rate(exchanges, panel=panel, ledger=tmp_path / "l.sqlite", progress=False)
-        assert server.requests == 1
+        assert (server.requests, server.probes) == (0, 1)  # no passage went to a server of no use
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_ledger_of_another_codebook_is_refused(
+    tmp_path: Path, exchanges: pd.DataFrame, make_panel: MakePanel
+) -> None:
+    path, book = tmp_path / "l.sqlite", load_codebook("chen2026")
+    other = book.model_copy(update={"name": "other2030"})
+    with ScriptedServer() as server:
+        panel = make_panel(server.base_url)
+        rate(exchanges, panel=panel, ledger=path, constructs=["empathy"], progress=False)
+        asked = server.requests
+        for use in (
+            lambda: rate(exchanges, other, panel, path, constructs=["empathy"], progress=False),
+            lambda: prepare(exchanges, other, panel).estimate(path),
+            lambda: read_ledger(path, exchanges, other, panel),
+        ):
+            with pytest.raises(
+                InputError, match=r"another codebook.*\n.*chen2026, and not by other2030.*new ledger"
+            ):
+                use()
+        assert server.requests == asked
+        rate(exchanges, other, panel, tmp_path / "m.sqlite", constructs=["empathy"], progress=False)
+    with pytest.raises(InputError, match="different codebooks"):
+        merge_ledgers(tmp_path / "both.sqlite", [path, tmp_path / "m.sqlite"])
+    assert not (tmp_path / "both.sqlite").exists()
 
 
 def test_what_was_rated_before_a_failure_is_kept(

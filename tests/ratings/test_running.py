@@ -138,13 +138,32 @@ def test_a_budget_is_never_passed(tmp_path: Path, exchanges: pd.DataFrame, make_
         assert server.requests == len(exchanges)
 
 
+@pytest.mark.parametrize("usage", [(700, 1), (0, 0)])
+def test_tries_that_were_spoiled_may_have_been_billed(
+    tmp_path: Path, exchanges: pd.DataFrame, make_panel: MakePanel, usage: tuple[int, int]
+) -> None:
+    """Half an answer and a closed connection count as estimated; so does an answer that bills nothing."""
+    path = tmp_path / "l.sqlite"
+    with ScriptedServer(Script(usage=usage, fail={2: TRUNCATE, 5: CLOSE, 6: 500, 7: 429})) as server:
+        panel = make_panel(server.base_url, price=Price(input=1.0), retries=3)
+        job = prepare(exchanges, panel=panel, constructs=ONE)
+        estimate = job.estimate(path)["input_tokens"].sum() / len(exchanges)
+        job.ask(path, progress=False)
+        assert server.requests == len(exchanges) + 4
+        billed = len(exchanges) * (usage[0] or estimate) + 2 * estimate
+        assert job.estimate(path)["spent"].sum() * 1e6 == pytest.approx(billed, rel=1e-3)
+
+
 def test_a_budget_books_what_is_in_flight_at_its_most() -> None:
     budget = Budget(Price(input=1e6), 10.0, spent=4.0)
     assert budget.book((3, 0))  # booked as 6 until an answer tells more
     assert not budget.book((1, 0))
     budget.settle((3, 0), (3, 0))
     assert budget.spent == 7.0
-    assert budget.book((3, 0))
+    assert budget.book((1, 0))
+    budget.settle((1, 0), (1, 0), spoiled=1)
+    assert budget.spent == 9.0
+    assert budget.book((1, 0))
     assert not budget.book((1, 0))
 
 
@@ -376,7 +395,9 @@ def test_what_identifies_is_changed_before_anything_is_sent_or_hashed(
              progress=False)  # fmt: skip
         # Both dyads say the same once their names are hidden: equal passages are asked once.
         assert server.requests == 6
-        assert all("NAME says" in body and "therapist a" not in body for body in asked)
+        probe, *questions = asked
+        assert "says" not in probe
+        assert all("NAME says" in body and "therapist a" not in body for body in questions)
 
 
 def test_values_of_both_kinds_are_on_the_scale(

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import batched
 from typing import Any
 
@@ -137,21 +137,25 @@ async def _entries(
     caller: Caller, request: Request, body: Mapping[str, object], tokens: tuple[int, int], run: Run
 ) -> list[Entry]:
     rater, way = request.plan.rater, request.plan.way
-    used = (0, 0)
+    used, spoiled = (0, 0), 0
     try:
         answer = await caller.call(body, sum(tokens))
         used = (answer.input_tokens, answer.output_tokens) if answer.input_tokens else tokens
-        return entries_of(request, answer)
+        spoiled = answer.spoiled
+        first, *others = entries_of(request, answer)
+        billed = [one + spoiled * other for one, other in zip(used, tokens, strict=True)]
+        return [replace(first, input_tokens=billed[0], output_tokens=billed[1]), *others]
     except TooLong:
         reading = unrated(TOO_LONG)
         return [Entry(question, reading, way, "", 0.0) for question in request.questions]
     except Unsupported:
         raise no_method(rater, f"the server refuses {way}") from None
     except SetAside as failure:
+        spoiled = failure.spoiled
         run.aside.append(failure.error)
         return []
     finally:
-        run.budget.settle(tokens, used)
+        run.budget.settle(tokens, used, spoiled)
 
 
 def entries_of(request: Request, answer: Answer) -> list[Entry]:

@@ -52,6 +52,14 @@ class BatchReport:
     ratings: int
     running: int
 
+    def __add__(self, other: "BatchReport") -> "BatchReport":
+        return BatchReport(
+            self.submitted + other.submitted,
+            self.collected + other.collected,
+            self.ratings + other.ratings,
+            self.running + other.running,
+        )
+
 
 def visit(
     job: Work,
@@ -98,17 +106,13 @@ def visit(
             async with AsyncExitStack() as stack:
                 endpoint = stack.enter_context(endpoint_of(plan.rater, plan.weights_sha256))
                 client = await stack.enter_async_context(endpoint.client())
+                chosen = await way_for(plan, job, Path(ledger), Caller(plan.rater, client, tell))
                 opened = stack.enter_context(open_ledger(ledger))
-                desk = _Desk(job, plan, endpoint, client, opened, tell)
+                desk = _Desk(job, chosen, endpoint, client, opened, tell)
                 found.append(await desk.visit(max_cost, submit=submit, ended=ended))
 
     run_apart(visit_all, ended.set)
-    return BatchReport(
-        *(
-            sum(getattr(one, name) for one in found)
-            for name in ("submitted", "collected", "ratings", "running")
-        )
-    )
+    return sum(found, BatchReport(0, 0, 0, 0))
 
 
 class _Desk:
@@ -132,9 +136,7 @@ class _Desk:
 
     async def visit(self, max_cost: float | None, *, submit: bool, ended: asyncio.Event) -> BatchReport:
         """Collect, hand in, and count."""
-        job, rater = self._job, self._plan.rater
-        caller = Caller(rater, self._client, self._tell)
-        self._plan = await way_for(self._plan, job, self._ledger, caller)
+        rater = self._plan.rater
         collected = ratings = submitted = 0
         for row in batches_of(self._ledger, rater.name):
             if row.status in _FINAL:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
+import aiohttp
 import httpx2
 import openai
 
@@ -42,13 +43,23 @@ class Passing(Exception):  # noqa: N818 - the runner decides whether it becomes 
         Seconds that the server asks to wait; None where it does not say.
     busy
         The server answers, and asks for fewer requests (HTTP 429).
+    billed
+        The server may have answered and will bill it, though no answer arrived whole.
     """
 
-    def __init__(self, error: EndpointError, after: float | None = None, *, busy: bool = False) -> None:
+    def __init__(
+        self,
+        error: EndpointError,
+        after: float | None = None,
+        *,
+        busy: bool = False,
+        billed: bool = False,
+    ) -> None:
         super().__init__(str(error))
         self.error = error
         self.after = after
         self.busy = busy
+        self.billed = billed
 
 
 class Unsupported(Exception):  # noqa: N818 - the probe goes on with the rater's next method
@@ -119,7 +130,7 @@ class ChatClient:
         except (UnreadableError, ValueError) as error:
             what = str(error) if isinstance(error, UnreadableError) else "the answer is no JSON"
             raise Passing(
-                self._fault(what, "Is base_url that of an OpenAI-compatible server, with /v1?")
+                self._fault(what, "Is base_url that of an OpenAI-compatible server, with /v1?"), billed=True
             ) from None
 
     async def submit(self, lines: bytes, owner: str) -> str:
@@ -194,17 +205,22 @@ class ChatClient:
             raise self._failed(error) from None
 
     def _failed(self, error: openai.APIError) -> Passing:
-        # On aiohttp a refused connection arrives as a time-out of the connection.
-        unreached = isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.ConnectError)
+        # On aiohttp a refused connection arrives as a time-out of the connection, and so does a closed one.
+        cause = error.__cause__
+        closed = isinstance(cause and cause.__cause__, aiohttp.ServerDisconnectedError)
+        unreached = isinstance(cause, httpx2.ConnectTimeout | httpx2.ConnectError)
+        if closed or isinstance(cause, httpx2.ReadError):
+            told = self._fault("the server closed the connection without an answer", "Look at its log")
+            return Passing(told, billed=True)
         if isinstance(error, openai.APITimeoutError) and not unreached:
             what = f"no answer within {self._rater.time_out:g} s"
-            return Passing(self._fault(what, "Raise the rater's time_out, or lower its concurrency"))
+            told = self._fault(what, "Raise the rater's time_out, or lower its concurrency")
+            return Passing(told, billed=True)
         if isinstance(error, openai.APIConnectionError):
-            return Passing(
-                self._fault("the server cannot be reached", "Start it, or correct base_url in the panel")
-            )
+            told = self._fault("the server cannot be reached", "Start it, or correct base_url in the panel")
+            return Passing(told, billed=not unreached)
         what = f"the answer cannot be read ({type(error).__name__})"
-        return Passing(self._fault(what, "Is it an OpenAI-compatible server?"))
+        return Passing(self._fault(what, "Is it an OpenAI-compatible server?"), billed=True)
 
     def _refused(self, error: openai.APIStatusError) -> Exception:
         code, said = error.status_code, str(error).casefold()

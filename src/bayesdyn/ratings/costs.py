@@ -66,11 +66,14 @@ class Budget:
         self._booked += cost
         return True
 
-    def settle(self, tokens: tuple[int, int], used: tuple[int, int]) -> None:
-        """Replace what was booked for a request by what was used; nothing, where there was no answer."""
+    def settle(self, tokens: tuple[int, int], used: tuple[int, int], spoiled: int = 0) -> None:
+        """Replace what was booked for a request by what was used; nothing, where there was no answer.
+
+        Spoiled tries, which may have been billed though no answer arrived whole, count as estimated.
+        """
         booked, cost = cost_of(self._price, *tokens), cost_of(self._price, *used)
         self._booked -= booked
-        self.spent += cost
+        self.spent += cost + spoiled * booked
         if booked > 0 and cost > 0:
             self._ratio = max(self._ratio or 0.0, cost / booked)
 

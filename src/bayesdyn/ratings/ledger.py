@@ -15,7 +15,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import batched
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,9 @@ class Question:
 class Entry:
     """A question with its reading, and how it was got.
 
-    ``input_tokens`` and ``output_tokens`` are what was billed for it; of several answers in one call, the
-    first carries them.
+    ``input_tokens`` and ``output_tokens`` are what was billed for it, spoiled tries included; of several
+    answers in one call, the first carries them. ``origin`` is the record of where it came from, as the
+    ledger keeps it; empty before it is stored.
     """
 
     question: Question
@@ -64,6 +65,7 @@ class Entry:
     seconds: float
     input_tokens: int = 0
     output_tokens: int = 0
+    origin: Mapping[str, object] = field(default_factory=dict, compare=False)
 
 
 class Ledger:
@@ -79,11 +81,17 @@ class Ledger:
         self._connection = connection
         self._upgrade = upgrade
         self._writes = False
+        self._origins: dict[int, dict[str, Any]] = {}
         self.path = path
 
     def find(self, keys: Sequence[str]) -> dict[str, Entry]:
         """Return the entries of those keys that the ledger has."""
-        return {row["key"]: _entry(row) for row in self._rows("*", keys)}
+        found = {}
+        for row in self._rows("*", keys):
+            if row["provenance"] not in self._origins:
+                self._origins |= self._provenance()
+            found[row["key"]] = _entry(row, self._origins[row["provenance"]])
+        return found
 
     def has(self, keys: Sequence[str]) -> set[str]:
         """Return those of the keys that the ledger has."""
@@ -193,6 +201,10 @@ class Ledger:
         told = ("ratings", "first", "last")
         return [{**json.loads(row["content"]), **{name: row[name] for name in told}} for row in rows]
 
+    def codebooks(self) -> set[str]:
+        """Return the names of the codebooks that its ratings are of."""
+        return {record["codebook"] for record in self._provenance().values() if "codebook" in record}
+
     def __len__(self) -> int:
         return self._connection.execute("select count(*) from rating").fetchone()[0]
 
@@ -222,6 +234,10 @@ class Ledger:
                 ],
             ) from None
 
+    def _provenance(self) -> dict[int, dict[str, Any]]:
+        rows = self._connection.execute("select id, content from provenance")
+        return {row["id"]: json.loads(row["content"]) for row in rows}
+
     def _rows(self, columns: str, keys: Sequence[str]) -> Iterator[sqlite3.Row]:
         for part in batched(keys, _MARKS):
             marks = ",".join("?" * len(part))
@@ -243,11 +259,11 @@ def _row(entry: Entry, now: str, provenance: int) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _entry(row: sqlite3.Row) -> Entry:
+def _entry(row: sqlite3.Row, origin: Mapping[str, object]) -> Entry:
     question = Question(row["construct"], row["rater"], row["replicate"], row["passage_sha256"],
                         row["prompt_sha256"], row["codebook"])  # fmt: skip
     probabilities = None if row["probabilities"] is None else tuple(json.loads(row["probabilities"]))
     reading = Reading(probabilities, row["value"], row["off_scale"], row["reason"])
     # A ledger of the first version has no token counts.
-    counts = [row[name] for name in ("input_tokens", "output_tokens") if name in row.keys()]  # noqa: SIM118
-    return Entry(question, reading, row["method"], row["model"], row["seconds"], *counts)
+    counts = [row[name] for name in ("input_tokens", "output_tokens") if name in row.keys()] or [0, 0]  # noqa: SIM118
+    return Entry(question, reading, row["method"], row["model"], row["seconds"], *counts, origin)

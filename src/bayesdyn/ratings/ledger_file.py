@@ -150,11 +150,19 @@ def merge_ledgers(target: str | Path, sources: Sequence[str | Path]) -> int:
     Raises
     ------
     InputError, ArtefactError
-        As :func:`open_ledger`; nothing is added then.
+        As :func:`open_ledger`, or if they are not all of one codebook; nothing is added then.
     """
-    for source in sources:
-        with open_ledger(source, create=False):
-            pass
+    books: dict[str, str] = {}
+    for path in (target, *sources):
+        if path is not target or Path(path).is_file():
+            with open_ledger(path, create=False) as opened:
+                books |= dict.fromkeys(opened.codebooks(), str(path))
+    if len(books) > 1:
+        held = "; ".join(f"{path} is of {name}" for name, path in sorted(books.items()))
+        raise InputError(
+            "Ledgers of different codebooks cannot be merged",
+            [Fault(held, "Merge those of one codebook, and keep a ledger for each")],
+        )
     with open_ledger(target) as ledger:
         before = len(ledger)
         for source in sources:

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from bayesdyn.ratings.client import Asker, Passing, TooLong, Unsupported
 from bayesdyn.ratings.panel import Rater
@@ -115,11 +116,15 @@ class Breaker:
 
 
 class SetAside(Exception):  # noqa: N818 - the run goes on with the others
-    """A request failed as often as its rater allows while others are answered; another run may ask it."""
+    """A request failed as often as its rater allows while others are answered; another run may ask it.
 
-    def __init__(self, failure: Passing) -> None:
+    ``spoiled`` counts the tries that may have been billed.
+    """
+
+    def __init__(self, failure: Passing, spoiled: int) -> None:
         super().__init__(str(failure))
         self.error = failure.error
+        self.spoiled = spoiled
 
 
 class Caller:
@@ -142,7 +147,7 @@ class Caller:
         self._breaker = Breaker(rater, tell)
 
     async def call(self, body: Mapping[str, object], tokens: int) -> Answer:
-        """Return the answer to a request of about so many tokens.
+        """Return the answer to a request of about so many tokens; it says how many tries were spoiled.
 
         Raises
         ------
@@ -154,13 +159,14 @@ class Caller:
         TooLong, Unsupported
             As the client says.
         """
-        attempt = 0
+        attempt = spoiled = 0
         while True:
             await self._breaker.ready()
             await self._pace.turn(tokens)
             try:
                 answer = await self._asker.ask(body)
             except Passing as failure:
+                spoiled += failure.billed
                 if failure.after is not None:
                     self._pace.hold(failure.after)
                 self._breaker.failed(failure)
@@ -170,14 +176,14 @@ class Caller:
                 if attempt > self._rater.retries:
                     if not self._breaker.alive:
                         raise failure.error from None
-                    raise SetAside(failure) from None
+                    raise SetAside(failure, spoiled) from None
                 await asyncio.sleep(_backoff(attempt))
             except (TooLong, Unsupported):
                 self._breaker.answered()
                 raise
             else:
                 self._breaker.answered()
-                return answer
+                return replace(answer, spoiled=spoiled) if spoiled else answer
 
 
 def _backoff(attempt: int) -> float:

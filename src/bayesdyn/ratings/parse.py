@@ -34,6 +34,8 @@ class Answer:
         Time from request to answer.
     input_tokens, output_tokens
         What the server counted, and would bill; 0 where it does not say.
+    spoiled
+        Earlier tries of the same request that may have been billed though no answer arrived whole.
     """
 
     text: str
@@ -44,6 +46,7 @@ class Answer:
     seconds: float
     input_tokens: int = 0
     output_tokens: int = 0
+    spoiled: int = 0
 
 
 @dataclass(frozen=True)

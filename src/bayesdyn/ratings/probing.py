@@ -11,7 +11,7 @@ from bayesdyn.ratings.passages import Passage
 from bayesdyn.ratings.prompt import build_prompt
 
 # No one's words: a probe must not send a transcript to a server that may turn out to be of no use.
-_PASSAGE: Passage = (("therapist", "How was your week?"), ("client", "It was all right, thank you."))
+PROBE: Passage = (("therapist", "How was your week?"), ("client", "It was all right, thank you."))
 
 
 async def choose_way(rater: Rater, codebook: Codebook, constructs: tuple[str, ...], caller: Caller) -> Way:
@@ -26,7 +26,7 @@ async def choose_way(rater: Rater, codebook: Codebook, constructs: tuple[str, ..
     for way in ways_of(rater):
         group = constructs if rater.together else constructs[:1]
         prompt = build_prompt(codebook, group, rater, way)
-        body = body_of(rater, way, prompt, prompt.messages(_PASSAGE), 0)
+        body = body_of(rater, way, prompt, prompt.messages(PROBE), 0)
         try:
             answer = await caller.call(body, sum(tokens_of(body)))
         except Unsupported:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayesdyn.errors import Fault, InputError
 from bayesdyn.ratings.codebook import Codebook, load_codebook, pick_constructs
 from bayesdyn.ratings.corpus import Corpus, Session
 from bayesdyn.ratings.ledger import Entry, Ledger
@@ -17,7 +18,7 @@ from bayesdyn.ratings.panel import Panel, Rater, load_panel, pick_raters
 from bayesdyn.ratings.parse import unrated
 from bayesdyn.ratings.questions import Place, Plan, choice_sha256, make_plans, requests_of
 from bayesdyn.streams import piecewise_table
-from bayesdyn.tables import check_ratings
+from bayesdyn.tables import HASHES, check_ratings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,17 +56,35 @@ def read_ledger(
     Raises
     ------
     InputError, ArtefactError
-        If an input, or the ledger, cannot be used.
+        If an input, or the ledger, cannot be used, or the ledger is of another codebook.
     """
     book, board = load_codebook(codebook), load_panel(panel)
     chosen = pick_raters(board, raters)
     with open_ledger(ledger, create=False) as opened:
-        plans = make_plans(book, pick_constructs(book, constructs), chosen, chosen_ways(opened, chosen))
+        ways = chosen_ways(opened, book, chosen)
+        plans = make_plans(book, pick_constructs(book, constructs), chosen, ways)
         return collect(Corpus(exchanges), book, plans, opened)
 
 
-def chosen_ways(ledger: Ledger, raters: Sequence[Rater]) -> dict[str, Way]:
-    """Return the way of asking that a ledger holds for each rater, where it holds one."""
+def chosen_ways(ledger: Ledger, codebook: Codebook, raters: Sequence[Rater]) -> dict[str, Way]:
+    """Return the way of asking that a ledger holds for each rater, where it holds one.
+
+    Raises
+    ------
+    InputError
+        If the ledger is of another codebook: a slip of the path would pay for a corpus anew.
+    """
+    others = ledger.codebooks() - {codebook.name}
+    if others:
+        raise InputError(
+            f"The ledger {ledger.path} is of another codebook",
+            [
+                Fault(
+                    f"it holds ratings by {', '.join(sorted(others))}, and not by {codebook.name}",
+                    "Give the codebook that it was made with, or the path of a new ledger",
+                )
+            ],
+        )
     found: dict[str, Way] = {}
     for rater in raters:
         way = ledger.choice(choice_sha256(rater))
@@ -140,6 +159,7 @@ def _session_rows(
 def _record(place: Place, entry: Entry | None, codebook: Codebook, plan: Plan) -> dict[str, Any]:
     absent = unrated(NO_WORDS if place.question is None else NOT_ASKED)
     reading = absent if entry is None else entry.reading
+    origin = {} if entry is None else entry.origin
     return {
         "dyad": place.dyad, "session": place.session, "t": place.t, "construct": place.construct,
         "rater": plan.rater.name, "replicate": place.replicate,
@@ -149,6 +169,7 @@ def _record(place: Place, entry: Entry | None, codebook: Codebook, plan: Plan) -
         "scale_min": codebook.scale.min, "scale_max": codebook.scale.max, "rater_kind": "llm",
         "method": plan.way if entry is None else entry.method,
         "reason": reading.reason, "prompt_hash": place.prompt_sha256,
+        "codebook_hash": origin.get("codebook_sha256", ""), "panel_hash": origin.get("panel_sha256", ""),
     }  # fmt: skip
 
 
@@ -160,6 +181,7 @@ def _schema() -> "pa.Schema":
     types = {
         "dyad": text, "session": text, "t": count, "construct": text, "rater": text, "replicate": count,
         "value": number, "probabilities": pa.list_(number), "off_scale": number, "scale_min": number,
-        "scale_max": number, "rater_kind": text, "method": text, "reason": text, "prompt_hash": text,
+        "scale_max": number, "rater_kind": text, "method": text, "reason": text,
+        **dict.fromkeys(HASHES, text),
     }  # fmt: skip
     return pa.schema(list(types.items()))

@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+from bayesdyn.ratings.probing import PROBE
+
 MODEL = "scripted"
 CLOSE, TRUNCATE = -1, -2
 
@@ -40,8 +42,8 @@ class Script:
     delay
         Seconds before each answer.
     fail
-        HTTP status by request number (from 1); other requests succeed. ``CLOSE`` closes the connection
-        without an answer, ``TRUNCATE`` sends half of one.
+        HTTP status by question number (from 1; a probe is none); other requests succeed. ``CLOSE`` closes
+        the connection without an answer, ``TRUNCATE`` sends half of one.
     always
         HTTP status of every request; None: they succeed.
     retry_after
@@ -139,14 +141,16 @@ class ScriptedServer:
     Attributes
     ----------
     requests
-        How many requests came.
+        How many questions came.
+    probes
+        How many requests came about the made-up passage of a probe.
     asked
         How often each last message came, by its sha256: two is a question asked twice.
     """
 
     def __init__(self, script: Script | None = None, port: int = 0) -> None:
         self.script = script or Script()
-        self.requests = 0
+        self.requests = self.probes = 0
         self.asked: Counter[str] = Counter()
         self.desk = BatchDesk(self)
         self._lock = threading.Lock()
@@ -171,12 +175,15 @@ class ScriptedServer:
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def reply(self, body: dict[str, Any], key: str) -> tuple[int, dict[str, Any]]:
-        """Return status and JSON of one request; counts it."""
+        """Return status and JSON of one request, and count it."""
         text = json.dumps(body["messages"], sort_keys=True)
+        probe = all(words in text for _, words in PROBE)
         with self._lock:
-            self.requests += 1
-            number = self.requests
-            self.asked[hashlib.sha256(text.encode()).hexdigest()] += 1
+            self.probes += probe
+            self.requests += not probe
+            number = 0 if probe else self.requests
+            if not probe:
+                self.asked[hashlib.sha256(text.encode()).hexdigest()] += 1
         script = self.script
         time.sleep(script.delay)
         if script.api_key is not None and key != f"Bearer {script.api_key}":

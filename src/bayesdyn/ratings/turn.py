@@ -22,7 +22,6 @@ from bayesdyn.ratings.costs import Budget, spent_on
 from bayesdyn.ratings.endpoints import Endpoint, endpoint_of, provenance_of
 from bayesdyn.ratings.ledger import Ledger
 from bayesdyn.ratings.ledger_file import dead_owners, open_ledger
-from bayesdyn.ratings.methods import ways_of
 from bayesdyn.ratings.pacing import Caller
 from bayesdyn.ratings.panel import Panel, Rater
 from bayesdyn.ratings.probing import choose_way
@@ -46,7 +45,7 @@ class Work:
     def plans(self, ledger: str | Path) -> list[Plan]:
         """Return a plan for each rater, asked as the ledger says where it has chosen."""
         with reading(ledger) as opened:
-            ways = {} if opened is None else chosen_ways(opened, self.raters)
+            ways = {} if opened is None else chosen_ways(opened, self.codebook, self.raters)
         return make_plans(self.codebook, self.constructs, self.raters, ways)
 
 
@@ -125,12 +124,11 @@ class Turn:
 
         async def ask() -> None:
             async with AsyncExitStack() as stack:
-                asker = await endpoint.connect(stack)
+                caller = Caller(rater, await endpoint.connect(stack), shown.tell)
+                chosen = await way_for(plan, work, self._path, caller)
                 # SQLite's connection belongs to this thread.
                 ledger = stack.enter_context(open_ledger(self._path))
                 ledger.release(dead_owners(list(ledger.owners()), socket.gethostname()))
-                caller = Caller(rater, asker, shown.tell)
-                chosen = await way_for(plan, work, ledger, caller)
                 run = Run(
                     ledger,
                     f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(8)}",
@@ -158,8 +156,11 @@ class Turn:
         return chosen, run.over_budget
 
 
-async def way_for(plan: Plan, work: Work, ledger: Ledger, caller: Caller) -> Plan:
+async def way_for(plan: Plan, work: Work, path: Path, caller: Caller) -> Plan:
     """Return a plan with the way that its server supports: as the ledger says, or by one probe.
+
+    A server is probed before the first rating even where the rater lists one method: one that cannot be
+    used is then sent no passage, and leaves no empty ledger behind.
 
     Raises
     ------
@@ -167,11 +168,12 @@ async def way_for(plan: Plan, work: Work, ledger: Ledger, caller: Caller) -> Pla
         If the server cannot be used, or supports none of the rater's methods.
     """
     rater = plan.rater
-    if len(ways_of(rater)) == 1:
-        return plan
     key = choice_sha256(rater)
-    way = ledger.choice(key)
+    with reading(path) as ledger:
+        way = None if ledger is None else ledger.choice(key)
     if way is None:
-        way = ledger.choose(key, await choose_way(rater, work.codebook, work.constructs, caller))
+        found = await choose_way(rater, work.codebook, work.constructs, caller)
+        with open_ledger(path) as ledger:
+            way = ledger.choose(key, found)
     (chosen,) = make_plans(work.codebook, work.constructs, [rater], {rater.name: way})
     return chosen
