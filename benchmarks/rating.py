@@ -31,8 +31,8 @@ import openai
 import pandas as pd
 
 from bayesdyn.artefacts import write_table
-from bayesdyn.ratings.panel import Panel, Rater
 from bayesdyn.ratings.rate import Job, prepare
+from bayesdyn.ratings.scoring.panel import Panel, Rater
 
 HERE = Path(__file__).resolve()
 CONCURRENCY = 256
@@ -126,7 +126,7 @@ def _completion() -> dict[str, object]:
 
 def bodies(job: Job, count: int) -> list[dict[str, object]]:
     """Return the bodies of the first requests of a job."""
-    from bayesdyn.ratings.questions import requests_of
+    from bayesdyn.ratings.questions.plans import requests_of
 
     (plan,) = job.plans("")
     made = (
@@ -220,7 +220,7 @@ def measure(url: str, folder: str) -> None:
 RUN = """
 import sys
 from pathlib import Path
-from bayesdyn.ratings.panel import Panel
+from bayesdyn.ratings.scoring.panel import Panel
 from bayesdyn.ratings.rate import prepare
 prepare(Path(sys.argv[1]), panel=Panel.model_validate_json(sys.argv[2]), constructs=["empathy", "disclosure"]
         ).ask(sys.argv[3], progress=False)
@@ -277,7 +277,7 @@ def _rows(path: Path) -> int:
 
 def local(count: int) -> dict[str, float]:
     """Compare the embedded rater with and without prefix reuse, on the sample's first exchanges."""
-    from bayesdyn.ratings.panel import load_panel
+    from bayesdyn.ratings.scoring.panel import load_panel
     from bayesdyn.transcripts.read import read_transcripts
 
     root = HERE.parent.parent

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bayesdyn.artefacts import write_table
-from bayesdyn.cli import build_app
+from bayesdyn.cli.app import build_app
 from bayesdyn.tables import check_exchanges
 
 COMMANDS = [
@@ -44,7 +44,7 @@ def test_help_imports_nothing_heavy():
     code = (
         "import sys, json\n"
         "from typer.testing import CliRunner\n"
-        "from bayesdyn.cli import build_app\n"
+        "from bayesdyn.cli.app import build_app\n"
         "done = CliRunner().invoke(build_app(), ['--help'])\n"
         "assert done.exit_code == 0\n"
         f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))\n"
@@ -119,7 +119,7 @@ def test_an_artefact_of_another_version_is_told(exchanges, monkeypatch):
 
 
 def test_the_installed_command_exits_with_2_and_no_traceback(tmp_path):
-    code = "import sys; from bayesdyn.cli import main; sys.argv = ['bayesdyn', 'run', 'nothing.toml']; main()"
+    code = "import sys; from bayesdyn.cli.app import main; sys.argv[1:] = ['run', 'nothing.toml']; main()"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False
     )
@@ -132,7 +132,7 @@ def test_a_stop_says_how_to_go_on(tmp_path, monkeypatch):
     def stopped(*arguments, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bayesdyn.study_layout.init_study", stopped)
+    monkeypatch.setattr("bayesdyn.study.layout.init_study", stopped)
     done = call("init", tmp_path / "study")
     assert done.exit_code == 130
     assert "give the same command again" in done.stderr

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bayesdyn.artefacts import read_table, write_table
-from bayesdyn.cli import build_app
-from bayesdyn.ratings.scripted import Script, ScriptedServer
+from bayesdyn.cli.app import build_app
+from bayesdyn.ratings.servers.scripted import Script, ScriptedServer
 from bayesdyn.tables import check_exchanges
 
 PANEL = """

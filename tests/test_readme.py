@@ -35,7 +35,7 @@ def test_what_the_commands_name_exists(root):
     assert {"local", "docx"} <= set(project["project"]["optional-dependencies"])
     assert "dev" in project["dependency-groups"]
     assert project["tool"]["uv"]["default-groups"] == []
-    assert project["project"]["scripts"]["bayesdyn"] == "bayesdyn.cli:main"
+    assert project["project"]["scripts"]["bayesdyn"] == "bayesdyn.cli.app:main"
 
 
 def test_the_readmes_example_calls_what_is_public(root):

@@ -9,12 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 import bayesdyn as bd
-from bayesdyn.cli import build_app
+from bayesdyn.cli.app import build_app
 from bayesdyn.demo import repeat_says, run_demo
 from bayesdyn.errors import BayesdynWarning, InputError
-from bayesdyn.ratings.scripted import Script, ScriptedServer
-from bayesdyn.study import run_study
-from bayesdyn.study_layout import init_study
+from bayesdyn.ratings.servers.scripted import Script, ScriptedServer
+from bayesdyn.study.layout import init_study
+from bayesdyn.study.run import run_study
 
 FILES = {
     "exchanges.parquet", "ratings.parquet", "agreement.csv", "measures.nc", "fit.nc", "fit_naive.nc",

@@ -3,8 +3,8 @@
 import pytest
 
 from bayesdyn.errors import InputError
-from bayesdyn.study_file import load_study
-from bayesdyn.study_parts import load_parts
+from bayesdyn.study.file import load_study
+from bayesdyn.study.parts import load_parts
 
 GOOD = """[study]
 name = "s"

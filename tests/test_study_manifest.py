@@ -8,7 +8,7 @@ import pytest
 from bayesdyn import study_manifest
 from bayesdyn.artefacts import sha256_text, write_text
 from bayesdyn.errors import InputError
-from bayesdyn.study_manifest import OutFolder, Stage, check_out
+from bayesdyn.study.manifest import OutFolder, Stage, check_out
 
 WORDS: Stage[str] = Stage(
     "words", "words.txt", lambda value, path: write_text(path, value), Path.read_text, sha256_text

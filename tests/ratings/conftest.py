@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from bayesdyn.ratings.panel import Decoding, Panel, Rater
+from bayesdyn.ratings.scoring.panel import Decoding, Panel, Rater
 
 
 @pytest.fixture

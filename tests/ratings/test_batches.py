@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 
 from bayesdyn.errors import EndpointError, Fault, InputError
-from bayesdyn.ratings.batch_book import batches_of
-from bayesdyn.ratings.batches import visit, wait_for
-from bayesdyn.ratings.client import ChatClient, Passing
-from bayesdyn.ratings.ledger_file import open_ledger
-from bayesdyn.ratings.panel import Panel, Price
+from bayesdyn.ratings.ledgers.batch_book import batches_of
+from bayesdyn.ratings.ledgers.files import open_ledger
 from bayesdyn.ratings.rate import prepare, rate
 from bayesdyn.ratings.results import NOT_ASKED
-from bayesdyn.ratings.scripted import Script, ScriptedServer
+from bayesdyn.ratings.running.batches import visit, wait_for
+from bayesdyn.ratings.scoring.panel import Panel, Price
+from bayesdyn.ratings.servers.client import ChatClient, Passing
+from bayesdyn.ratings.servers.scripted import Script, ScriptedServer
 
 MakePanel = Callable[..., Panel]
 ONE = ["empathy"]

@@ -11,9 +11,9 @@ from distributed import LocalCluster
 from bayesdyn.artefacts import write_table
 from bayesdyn.errors import EndpointError, InputError
 from bayesdyn.ratings.cluster import rate_on_cluster
-from bayesdyn.ratings.panel import Panel
 from bayesdyn.ratings.rate import rate
-from bayesdyn.ratings.scripted import Script, ScriptedServer
+from bayesdyn.ratings.scoring.panel import Panel
+from bayesdyn.ratings.servers.scripted import Script, ScriptedServer
 
 MakePanel = Callable[..., Panel]
 ONE = ["empathy"]

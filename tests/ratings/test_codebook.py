@@ -7,8 +7,8 @@ import yaml
 
 from bayesdyn import presets
 from bayesdyn.errors import InputError
-from bayesdyn.ratings.codebook import load_codebook
-from bayesdyn.ratings.panel import check_remote, is_loopback, load_panel, pick_raters
+from bayesdyn.ratings.scoring.codebook import load_codebook
+from bayesdyn.ratings.scoring.panel import check_remote, is_loopback, load_panel, pick_raters
 
 CONSTRUCTS = ["empathy", "exploration", "rapport", "disclosure", "self_negative", "outward_negative"]
 

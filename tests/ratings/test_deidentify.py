@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bayesdyn.errors import InputError
-from bayesdyn.ratings.deidentify import KEY_VARIABLE, Span, hook_of, presidio, pseudonymise
+from bayesdyn.ratings.questions.deidentify import KEY_VARIABLE, Span, hook_of, presidio, pseudonymise
 
 
 def names(text: str) -> Iterable[Span]:

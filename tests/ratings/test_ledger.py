@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bayesdyn.errors import ArtefactError, InputError
-from bayesdyn.ratings.ledger import Entry, Question
-from bayesdyn.ratings.ledger_file import copy_ledger, open_ledger, seal_ledger
-from bayesdyn.ratings.parse import Reading
+from bayesdyn.ratings.answers.parse import Reading
+from bayesdyn.ratings.ledgers.files import copy_ledger, open_ledger, seal_ledger
+from bayesdyn.ratings.ledgers.ledger import Entry, Question
 
 RATED = Reading((0.1, 0.9), 1.9, 0.05, "")
 UNRATED = Reading(None, None, 0.9, "refusal")
@@ -111,9 +111,9 @@ def test_a_sealed_ledger_is_one_file_that_reading_does_not_touch(tmp_path: Path)
 
 WRITER = """
 import sys
-from bayesdyn.ratings.ledger import Entry, Question
-from bayesdyn.ratings.ledger_file import open_ledger
-from bayesdyn.ratings.parse import Reading
+from bayesdyn.ratings.ledgers.ledger import Entry, Question
+from bayesdyn.ratings.ledgers.files import open_ledger
+from bayesdyn.ratings.answers.parse import Reading
 with open_ledger(sys.argv[1]) as ledger:
     for number in range(150):
         passage = f"{sys.argv[2] if number % 2 else 'both'}{number}"

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 from bayesdyn.errors import EndpointError, InputError
-from bayesdyn.ratings.ledger_file import open_ledger
-from bayesdyn.ratings.local import local_server
+from bayesdyn.ratings.ledgers.files import open_ledger
 from bayesdyn.ratings.rate import rate
-from bayesdyn.ratings.weights import fetch_weights
+from bayesdyn.ratings.scoring.panel import load_panel
+from bayesdyn.ratings.servers.local import local_server
+from bayesdyn.ratings.servers.weights import fetch_weights
 from bayesdyn.tables import check_ratings
 
 
@@ -42,6 +43,28 @@ def test_the_smallest_rater_rates_for_real(smollm2: Path, tmp_path: Path) -> Non
         (record,) = ledger.provenance()
     assert record["endpoint"] == "embedded"
     assert "gguf" not in repr(record)  # the server would give the path of the weights as its model
+
+
+def test_structured_output_of_a_real_server_is_read_with_its_probabilities(
+    smollm2: Path, tmp_path: Path
+) -> None:
+    """All constructs in one call by JSON schema; each value's token has its alternatives."""
+    exchanges = pd.DataFrame({
+        "dyad": ["a"], "session": ["1"], "t": [0], "therapist_text": ["How was it for you?"],
+        "client_text": ["I felt so ashamed."],
+    })  # fmt: skip
+    panel = load_panel("local_small")
+    (small,) = panel.raters
+    rater = small.model_copy(
+        update={"prompt": "together", "labels": "digits", "together": True, "methods": ("json",)}
+    )
+    panel = panel.model_copy(update={"raters": (rater,)})
+    ratings = rate(exchanges, panel=panel, ledger=tmp_path / "l.sqlite",
+                   constructs=["empathy", "disclosure"], progress=False)  # fmt: skip
+    assert ratings["method"].tolist() == ["json+logprobs"] * 2
+    assert ratings["construct"].tolist() == ["disclosure", "empathy"]
+    assert ratings["probabilities"].map(len).tolist() == [5, 5]
+    assert ratings["value"].between(1, 5).all()
 
 
 def test_a_passage_longer_than_the_context_is_unrated(smollm2: Path, tmp_path: Path) -> None:

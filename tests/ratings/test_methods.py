@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayesdyn.errors import EndpointError
-from bayesdyn.ratings.codebook import load_codebook
-from bayesdyn.ratings.ledger_file import open_ledger
-from bayesdyn.ratings.methods import body_of, read_answer
-from bayesdyn.ratings.panel import Decoding, Panel, Rater
-from bayesdyn.ratings.parse import Answer, Tops
-from bayesdyn.ratings.prompt import Prompt, build_prompt
+from bayesdyn.ratings.answers.methods import body_of, read_answer
+from bayesdyn.ratings.answers.parse import Answer, Tops
+from bayesdyn.ratings.ledgers.files import open_ledger
 from bayesdyn.ratings.rate import rate
-from bayesdyn.ratings.scripted import Script, ScriptedServer
+from bayesdyn.ratings.scoring.codebook import load_codebook
+from bayesdyn.ratings.scoring.panel import Decoding, Panel, Rater
+from bayesdyn.ratings.scoring.prompt import Prompt, build_prompt
+from bayesdyn.ratings.servers.scripted import Script, ScriptedServer
 
 MakePanel = Callable[..., Panel]
 BOOK = load_codebook("chen2026")

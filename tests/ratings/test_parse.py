@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayesdyn.ratings.parse import read_distribution, scale_masses
+from bayesdyn.ratings.answers.parse import read_distribution, scale_masses
 
 DIGITS = ("1", "2", "3", "4", "5")
 WORDS = ("none", "low", "medium", "high", "extreme")

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayesdyn.errors import InputError
-from bayesdyn.ratings.codebook import Construct, Window, load_codebook
-from bayesdyn.ratings.panel import Rater, load_panel
-from bayesdyn.ratings.passages import Passage, harmless, passage_sha256, units_of
-from bayesdyn.ratings.prompt import build_prompt
+from bayesdyn.ratings.scoring.codebook import Construct, Window, load_codebook
+from bayesdyn.ratings.scoring.panel import Rater, load_panel
+from bayesdyn.ratings.scoring.passages import Passage, harmless, passage_sha256, units_of
+from bayesdyn.ratings.scoring.prompt import build_prompt
 
 BOOK = load_codebook("chen2026")
 RATERS = {rater.name: rater for rater in load_panel("local").raters}

@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 
 from bayesdyn.errors import EndpointError, InputError
-from bayesdyn.ratings.codebook import load_codebook
-from bayesdyn.ratings.ledger_file import merge_ledgers, open_ledger
-from bayesdyn.ratings.panel import Panel
-from bayesdyn.ratings.parse import Answer
+from bayesdyn.ratings.answers.parse import Answer
+from bayesdyn.ratings.ledgers.files import merge_ledgers, open_ledger
 from bayesdyn.ratings.rate import prepare, rate
 from bayesdyn.ratings.results import NO_WORDS, NOT_ASKED, read_ledger
-from bayesdyn.ratings.scripted import Script, ScriptedServer
+from bayesdyn.ratings.scoring.codebook import load_codebook
+from bayesdyn.ratings.scoring.panel import Panel
+from bayesdyn.ratings.servers.scripted import Script, ScriptedServer
 from bayesdyn.tables import check_ratings
 
 MakePanel = Callable[..., Panel]
@@ -251,7 +251,7 @@ import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import json, sys
 import pandas as pd
-from bayesdyn.ratings.panel import Panel
+from bayesdyn.ratings.scoring.panel import Panel
 from bayesdyn.ratings.rate import rate
 exchanges = pd.read_json(sys.argv[1], orient="records", dtype={"dyad": str, "session": str})
 rate(exchanges, panel=Panel.model_validate_json(sys.argv[2]), ledger=sys.argv[3], progress=False)

@@ -18,15 +18,15 @@ import pytest
 
 from bayesdyn.artefacts import read_table, write_table
 from bayesdyn.errors import ArtefactError, BayesdynWarning, EndpointError, InputError
-from bayesdyn.ratings.costs import Budget, cost_of
-from bayesdyn.ratings.ledger import Ledger
-from bayesdyn.ratings.ledger_file import merge_ledgers, open_ledger
-from bayesdyn.ratings.pacing import Pace
-from bayesdyn.ratings.panel import Panel, Price
+from bayesdyn.ratings.ledgers.files import merge_ledgers, open_ledger
+from bayesdyn.ratings.ledgers.ledger import Ledger
+from bayesdyn.ratings.questions.shards import parse_shard, shard_ledger
 from bayesdyn.ratings.rate import prepare, rate
 from bayesdyn.ratings.results import NOT_ASKED
-from bayesdyn.ratings.scripted import CLOSE, TRUNCATE, Script, ScriptedServer
-from bayesdyn.ratings.shards import parse_shard, shard_ledger
+from bayesdyn.ratings.running.costs import Budget, cost_of
+from bayesdyn.ratings.scoring.panel import Panel, Price
+from bayesdyn.ratings.servers.pacing import Pace
+from bayesdyn.ratings.servers.scripted import CLOSE, TRUNCATE, Script, ScriptedServer
 
 MakePanel = Callable[..., Panel]
 ONE = ["empathy"]
@@ -172,7 +172,7 @@ RUN = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys, pandas as pd
-from bayesdyn.ratings.panel import Panel
+from bayesdyn.ratings.scoring.panel import Panel
 from bayesdyn.ratings.rate import rate
 exchanges = pd.read_json(sys.argv[1], orient="records", dtype={"dyad": str, "session": str})
 rate(exchanges, panel=Panel.model_validate_json(sys.argv[2]), ledger=sys.argv[3], progress=True)

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesdyn.ratings.codebook import load_codebook
-from bayesdyn.ratings.corpus import Corpus
-from bayesdyn.ratings.ledger_file import open_ledger
-from bayesdyn.ratings.panel import load_panel
-from bayesdyn.ratings.questions import make_plans, requests_of
+from bayesdyn.ratings.ledgers.files import open_ledger
+from bayesdyn.ratings.questions.corpus import Corpus
+from bayesdyn.ratings.questions.plans import make_plans, requests_of
 from bayesdyn.ratings.rate import rate
 from bayesdyn.ratings.results import read_ledger
-from bayesdyn.ratings.weights import WEIGHTS
+from bayesdyn.ratings.scoring.codebook import load_codebook
+from bayesdyn.ratings.scoring.panel import load_panel
+from bayesdyn.ratings.servers.weights import WEIGHTS
 from bayesdyn.transcripts.read import read_transcripts
 
 BOOK, PANEL = load_codebook("chen2026"), load_panel("local")

@@ -8,7 +8,7 @@ import pytest
 from bayesdyn.artefacts import sha256_file
 from bayesdyn.errors import InputError
 from bayesdyn.ratings import weights as module
-from bayesdyn.ratings.weights import (
+from bayesdyn.ratings.servers.weights import (
     WEIGHTS,
     Weights,
     Wheel,

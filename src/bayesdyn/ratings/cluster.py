@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bayesdyn.errors import BayesdynError, Fault, InputError
-from bayesdyn.ratings.codebook import Codebook, load_codebook
-from bayesdyn.ratings.deidentify import hook_of
-from bayesdyn.ratings.ledger_file import merge_ledgers
-from bayesdyn.ratings.panel import Panel, load_panel
+from bayesdyn.ratings.ledgers.files import merge_ledgers
+from bayesdyn.ratings.questions.deidentify import hook_of
+from bayesdyn.ratings.questions.shards import shard_ledger
 from bayesdyn.ratings.rate import Job, prepare
-from bayesdyn.ratings.shards import shard_ledger
+from bayesdyn.ratings.scoring.codebook import Codebook, load_codebook
+from bayesdyn.ratings.scoring.panel import Panel, load_panel
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def rate_on_cluster(
     shards
         Default: one for each worker.
     deidentify
-        A name, see :func:`bayesdyn.ratings.deidentify.hook_of`.
+        A name, see :func:`bayesdyn.ratings.questions.deidentify.hook_of`.
     max_cost
         As in :func:`bayesdyn.rate`; each shard may spend its share of it.
     tell

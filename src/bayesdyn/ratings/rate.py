@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from bayesdyn.ratings.client import Asker
-from bayesdyn.ratings.codebook import Codebook, load_codebook, pick_constructs
-from bayesdyn.ratings.corpus import Corpus, Deidentify
-from bayesdyn.ratings.costs import estimate
-from bayesdyn.ratings.ledger_file import open_ledger
-from bayesdyn.ratings.panel import Panel, check_remote, load_panel, pick_raters
-from bayesdyn.ratings.questions import Plan, make_plans
+from bayesdyn.ratings.ledgers.files import open_ledger
+from bayesdyn.ratings.questions.corpus import Corpus, Deidentify
+from bayesdyn.ratings.questions.plans import Plan, make_plans
+from bayesdyn.ratings.questions.shards import in_shard
 from bayesdyn.ratings.results import collect, export
-from bayesdyn.ratings.shards import in_shard
-from bayesdyn.ratings.turn import Turn, Work, reading
+from bayesdyn.ratings.running.costs import estimate
+from bayesdyn.ratings.running.turn import Turn, Work, reading
+from bayesdyn.ratings.scoring.codebook import Codebook, load_codebook, pick_constructs
+from bayesdyn.ratings.scoring.panel import Panel, check_remote, load_panel, pick_raters
+from bayesdyn.ratings.servers.client import Asker
 
 
 def rate(
@@ -51,7 +51,7 @@ def rate(
         prices; the run stops before it is passed, and warns.
     deidentify
         Takes a turn's text and its dyad, and returns what may be sent; see
-        :mod:`bayesdyn.ratings.deidentify`.
+        :mod:`bayesdyn.ratings.questions.deidentify`.
     progress
         Show progress on stderr.
     client
@@ -90,7 +90,7 @@ class Job(Work):
     """What is to be rated, by whom; checked, and nothing sent yet. Made by :func:`prepare`."""
 
     def estimate(self, ledger: str | Path) -> pd.DataFrame:
-        """Return what asking would take, see :func:`~bayesdyn.ratings.costs.estimate`."""
+        """Return what asking would take, see :func:`~bayesdyn.ratings.running.costs.estimate`."""
         with reading(ledger) as opened:
             return estimate(self.corpus, self.codebook, self.plans(ledger), opened)
 

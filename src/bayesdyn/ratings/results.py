@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayesdyn.errors import Fault, InputError
-from bayesdyn.ratings.codebook import Codebook, load_codebook, pick_constructs
-from bayesdyn.ratings.corpus import Corpus, Session
-from bayesdyn.ratings.ledger import Entry, Ledger
-from bayesdyn.ratings.ledger_file import open_ledger
-from bayesdyn.ratings.methods import Way
-from bayesdyn.ratings.panel import Panel, Rater, load_panel, pick_raters
-from bayesdyn.ratings.parse import unrated
-from bayesdyn.ratings.questions import Place, Plan, choice_sha256, make_plans, requests_of
+from bayesdyn.ratings.answers.parse import unrated
+from bayesdyn.ratings.ledgers.files import open_ledger
+from bayesdyn.ratings.ledgers.ledger import Entry, Ledger
+from bayesdyn.ratings.questions.corpus import Corpus, Session
+from bayesdyn.ratings.questions.plans import Place, Plan, chosen_ways, make_plans, requests_of
+from bayesdyn.ratings.scoring.codebook import Codebook, load_codebook, pick_constructs
+from bayesdyn.ratings.scoring.panel import Panel, load_panel, pick_raters
 from bayesdyn.streams import piecewise_table
 from bayesdyn.tables import HASHES, check_ratings
 
@@ -64,33 +62,6 @@ def read_ledger(
         ways = chosen_ways(opened, book, chosen)
         plans = make_plans(book, pick_constructs(book, constructs), chosen, ways)
         return collect(Corpus(exchanges), book, plans, opened)
-
-
-def chosen_ways(ledger: Ledger, codebook: Codebook, raters: Sequence[Rater]) -> dict[str, Way]:
-    """Return the way of asking that a ledger holds for each rater, where it holds one.
-
-    Raises
-    ------
-    InputError
-        If the ledger is of another codebook: a slip of the path would pay for a corpus anew.
-    """
-    others = ledger.codebooks() - {codebook.name}
-    if others:
-        raise InputError(
-            f"The ledger {ledger.path} is of another codebook",
-            [
-                Fault(
-                    f"it holds ratings by {', '.join(sorted(others))}, and not by {codebook.name}",
-                    "Give the codebook that it was made with, or the path of a new ledger",
-                )
-            ],
-        )
-    found: dict[str, Way] = {}
-    for rater in raters:
-        way = ledger.choice(choice_sha256(rater))
-        if way is not None:
-            found[rater.name] = way
-    return found
 
 
 def collect(corpus: Corpus, codebook: Codebook, plans: Sequence[Plan], ledger: Ledger) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bayesdyn.errors import Fault, FaultList, InputError
-from bayesdyn.ratings.codebook import Codebook, load_codebook
+from bayesdyn.ratings.scoring.codebook import Codebook, load_codebook
 from bayesdyn.tables import KEY, RATING_COLUMNS, check_ratings
 
 _REQUIRED = [*KEY, "construct", "rater", "value"]

@@ -1,0 +1,96 @@
+"""The command line: one command for each stage, and for whole studies.
+
+Every error that is the user's to mend is told on stderr without a traceback, with exit code 2. Heavy packages
+are imported inside the commands, so that ``bayesdyn --help`` is quick.
+"""
+
+import sys
+import warnings
+
+import typer
+from typer.core import TyperGroup
+
+from bayesdyn.cli.models import add_models
+from bayesdyn.cli.rate import add_rate
+from bayesdyn.cli.stages import add_stages
+from bayesdyn.cli.study import add_local, add_study
+from bayesdyn.errors import BayesdynError, BayesdynWarning
+
+EXIT_FAULT = 2
+EXIT_INTERRUPTED = 130
+
+
+class Guarded(TyperGroup):
+    """Runs a command and turns what a user can act on into a message and an exit code."""
+
+    # Typer's base names a private Context; the public one is what a command is given.
+    def invoke(self, ctx: typer.Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Run the command that was asked for."""
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
+                return super().invoke(ctx)
+        except BayesdynError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(EXIT_FAULT) from None
+        except KeyboardInterrupt:
+            typer.echo(
+                "\nStopped. What was finished is kept: give the same command again to go on.", err=True
+            )
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def build_app() -> typer.Typer:
+    """Return the command line application."""
+    app = typer.Typer(
+        cls=Guarded,
+        help="Bayesian structural models of psychotherapy process, from ratings with their uncertainty.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback(invoke_without_command=True)(_version)
+    add_stages(app)
+    ledger = typer.Typer(help="Ledgers of ratings.", no_args_is_help=True)
+    add_rate(app, ledger)
+    app.add_typer(ledger, name="ledger")
+    add_models(app)
+    add_study(app)
+    local = typer.Typer(help="The embedded rater: its weights and its server.", no_args_is_help=True)
+    add_local(local)
+    app.add_typer(local, name="local")
+    return app
+
+
+def main() -> None:
+    """Run the command line."""
+    build_app()()
+
+
+def _version(version: bool = typer.Option(False, "--version", help="Show the version and leave.")) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("bayesdyn"))
+        raise typer.Exit
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: str | None = None,
+) -> None:
+    """Show our own warnings as sentences; others as Python does."""
+    if issubclass(category, BayesdynWarning):
+        typer.echo(f"Note: {message}", err=True)
+    else:
+        typer.echo(warnings.formatwarning(message, category, filename, lineno, line), err=True, nl=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""The commands from measures to the report: files in, a file out, options named as the Python arguments."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayesdyn.cli.options import (
+    Backend,
+    File,
+    Least1,
+    Least4,
+    Out,
+    Seed,
+    number,
+    numbers,
+    pairs,
+    say,
+    show,
+    words,
+)
+
+
+class Measurement(StrEnum):
+    """Settings of ``--measurement``."""
+
+    known = "known"
+    none = "none"
+
+
+def add_models(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (fit, claims, sensitivity, report, simulate):
+        app.command()(command)
+
+
+def fit(
+    measures: File,
+    random_seed: Seed,
+    spec: Annotated[str, typer.Option(help="A preset, or a model file.")] = "chen2026",
+    measurement: Measurement = Measurement.known,
+    engine: str = "auto",
+    draws: Least4 = 1000,
+    tune: Least1 = 1000,
+    chains: Least1 = 4,
+    kappa: Annotated[bool, typer.Option(help="Whether the errors are themselves uncertain.")] = True,
+    target_accept: float = 0.9,
+    backend: Backend = "jax",
+    latent_draws: Annotated[int, typer.Option(min=0)] = 0,
+    out: Out = Path("fit.nc"),
+) -> None:
+    """Draw from the posterior of a structural model.
+
+    Example: bayesdyn fit measures.nc --spec chen2026 --measurement known --random-seed 1
+    """
+    from bayesdyn.artefacts import read_dataset, write_dataset
+    from bayesdyn.fitting.diagnostics import diagnose
+    from bayesdyn.fitting.run import fit as run
+    from bayesdyn.fitting.summaries import summary
+    from bayesdyn.structure.model_file import load_model
+    from bayesdyn.study.manifest import check_out
+
+    check_out(out)
+    fitted = run(
+        read_dataset(measures, "measures"), load_model(Path(spec)), measurement=measurement.value,
+        engine=engine, draws=draws, tune=tune, chains=chains, random_seed=random_seed, kappa=kappa,
+        target_accept=target_accept, backend=backend, latent_draws=latent_draws, progress=True,
+    )  # fmt: skip
+    write_dataset(fitted, out, "fit")
+    show(summary(fitted), index=True)
+    verdict = diagnose(fitted)
+    for problem, advice in zip(verdict.problems, verdict.advice, strict=True):
+        typer.echo(f"{problem} {advice}")
+    say(f"wrote {out}")
+
+
+def claims(
+    fit: File,
+    threshold: Annotated[float, typer.Option(help="Probability at which a claim is supported.")] = 0.95,
+    out: Out = Path("claims.csv"),
+) -> None:
+    """Check the claims of the model file against a posterior.
+
+    Example: bayesdyn claims fit.nc
+    """
+    from bayesdyn.artefacts import read_tree
+    from bayesdyn.fitting.claims import check_claims
+    from bayesdyn.study.manifest import check_out
+    from bayesdyn.study.stages import write_csv
+
+    check_out(out)
+    table = check_claims(read_tree(fit, "fit"), threshold=threshold)
+    write_csv(table, out)
+    show(table[["claim", "probability", "prior_probability", "verdict", "says"]])
+    say(f"wrote {out}")
+
+
+def sensitivity(
+    fit: File,
+    kind: str = "reliability",
+    factors: Annotated[str, typer.Option(help="Multiples of the error variances.")] = "0,0.5,1,1.5,2",
+    draws: Least4 = 500,
+    tune: Least1 = 500,
+    chains: Least1 = 2,
+    random_seed: Annotated[int | None, typer.Option(min=0, help="Default: the fit's own.")] = None,
+    backend: Backend = "jax",
+    out: Out = Path("sensitivity.json"),
+) -> None:
+    """Refit along one assumption and tell where conclusions tip.
+
+    Example: bayesdyn sensitivity fit.nc --kind reliability
+    """
+    from bayesdyn.artefacts import read_tree
+    from bayesdyn.study.manifest import check_out
+    from bayesdyn.sweeps.sensitivity import sensitivity as run
+
+    check_out(out)
+    found = run(
+        read_tree(fit, "fit"), kind,
+        factors=[number("--factors", part, float) for part in words([factors])],
+        draws=draws, tune=tune, chains=chains, random_seed=random_seed, backend=backend, progress=say,
+    )  # fmt: skip
+    found.save(out)
+    show(found.tipping)
+    say(f"wrote {out}")
+
+
+def report(
+    fit: File,
+    sens: Annotated[Path | None, typer.Option(help="sensitivity.json")] = None,
+    naive: Annotated[Path | None, typer.Option(help="A fit with --measurement none.")] = None,
+    measures: Annotated[Path | None, typer.Option(help="measures.nc")] = None,
+    agreement: Annotated[Path | None, typer.Option(help="agreement.csv")] = None,
+    out: Out = Path("report.html"),
+) -> None:
+    """Write one HTML file that says what was found and how far to trust it.
+
+    Example: bayesdyn report fit.nc --sens sensitivity.json --naive fit_naive.nc --measures measures.nc
+    """
+    from bayesdyn.artefacts import read_dataset, read_tree
+    from bayesdyn.reporting.html import report as run
+    from bayesdyn.study.manifest import check_out
+    from bayesdyn.study.stages import read_csv
+    from bayesdyn.sweeps.sensitivity import Sensitivity
+
+    check_out(out)
+    run(
+        read_tree(fit, "fit"),
+        None if sens is None else Sensitivity.load(sens),
+        naive=None if naive is None else read_tree(naive, "fit"),
+        measures=None if measures is None else read_dataset(measures, "measures"),
+        agreement=None if agreement is None else read_csv(agreement),
+        out=out,
+    )
+    say(f"wrote {out}")
+
+
+def simulate(
+    spec: Annotated[str, typer.Argument(help="A preset, or a model file.", show_default=False)],
+    random_seed: Seed,
+    dyads: Least1 = 40,
+    sessions: Least1 = 3,
+    exchanges: Annotated[str, typer.Option(help="Per session: a number, or LOW:HIGH.")] = "15:25",
+    reliability: Annotated[str, typer.Option(help="One number, or CONSTRUCT=NUMBER with commas.")] = "0.7",
+    truth: Annotated[list[str] | None, typer.Option(help="PATH=NUMBER: path name or label.")] = None,
+    missing: Annotated[float, typer.Option(help="Share of scores that are unrated.")] = 0.0,
+    out: Out = Path("measures.nc"),
+    truth_out: Annotated[Path | None, typer.Option(help="Where to write the truth.")] = None,
+) -> None:
+    """Simulate measures from a model whose coefficients are known.
+
+    Example: bayesdyn simulate chen2026 --dyads 20 --reliability 0.6 --random-seed 1
+    """
+    from bayesdyn.artefacts import write_dataset
+    from bayesdyn.structure.model_file import load_model
+    from bayesdyn.structure.simulate import simulate as run
+    from bayesdyn.study.manifest import check_out
+
+    check_out(out)
+    low, _, high = exchanges.partition(":")
+    lowest = number("--exchanges", low, int)
+    measures, true = run(
+        load_model(Path(spec)), dyads=dyads, sessions=sessions,
+        exchanges=(lowest, number("--exchanges", high, int)) if high else lowest,
+        reliability=numbers("--reliability", pairs("--reliability", [reliability]))
+        if "=" in reliability else number("--reliability", reliability, float),
+        truth=numbers("--truth", pairs("--truth", truth or [])), missing=missing, random_seed=random_seed,
+    )  # fmt: skip
+    write_dataset(measures, out, "measures")
+    if truth_out is not None:
+        write_dataset(true, truth_out, "truth")
+    say(f"wrote {out}: {measures.sizes['exchange']} exchanges")

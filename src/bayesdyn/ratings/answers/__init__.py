@@ -1,0 +1,1 @@
+"""From a server's answer to a reading: methods, and the parse."""

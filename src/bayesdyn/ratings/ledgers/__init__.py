@@ -1,0 +1,1 @@
+"""The ledger: every answer, so that nothing is asked twice."""

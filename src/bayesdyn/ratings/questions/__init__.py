@@ -1,0 +1,1 @@
+"""Which requests a corpus makes, of which dyads, with what taken out."""

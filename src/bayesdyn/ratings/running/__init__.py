@@ -1,0 +1,1 @@
+"""A run: one rater's turn, its requests in flight, its budget, its batches."""

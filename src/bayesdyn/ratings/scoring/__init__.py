@@ -1,0 +1,1 @@
+"""What is asked, and by whom: codebooks, panels, passages and prompts."""
