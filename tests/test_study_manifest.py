@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bayesdyn import study_manifest
 from bayesdyn.artefacts import sha256_text, write_text
 from bayesdyn.errors import InputError
+from bayesdyn.study import manifest
 from bayesdyn.study.manifest import OutFolder, Stage, check_out
 
 WORDS: Stage[str] = Stage(
@@ -52,7 +52,7 @@ def test_a_change_of_inputs_or_settings_makes_it_anew(study, change):
 
 def test_a_change_of_the_artefact_format_makes_it_anew(study, monkeypatch):
     study.run()
-    monkeypatch.setattr(study_manifest, "FORMAT", 99)
+    monkeypatch.setattr(manifest, "FORMAT", 99)
     study.run()
     assert study.made == 2
 

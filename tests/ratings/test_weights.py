@@ -7,7 +7,7 @@ import pytest
 
 from bayesdyn.artefacts import sha256_file
 from bayesdyn.errors import InputError
-from bayesdyn.ratings import weights as module
+from bayesdyn.ratings.servers import weights as module
 from bayesdyn.ratings.servers.weights import (
     WEIGHTS,
     Weights,
