@@ -80,3 +80,69 @@ def test_faults_are_gathered():
     assert "stands in both tables" in message
     assert "no exchange and construct" in message
     assert "needs two raters" in message
+
+
+def nested(dyads=8, sessions=2, exchanges=6, raters=("a", "b"), seed=3):
+    rng = np.random.default_rng(seed)
+    rows = [
+        {"dyad": f"d{d}", "session": f"s{s}", "t": t, "construct": "empathy", "rater": rater,
+         "value": float(np.clip(np.round(level + rng.normal(0, 0.6)), 1, 5)),
+         "scale_min": 1.0, "scale_max": 5.0}
+        for d in range(dyads)
+        for s in range(sessions)
+        for t, level in enumerate(3 + rng.normal(0, 1, size=exchanges))
+        for rater in raters
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_levels_are_means_of_what_all_raters_rated():
+    ratings = nested()
+    ratings.loc[(ratings["rater"] == "b") & (ratings["t"] == 0), "value"] = np.nan
+    table = agreement(ratings, bootstrap=0)
+    one = table[table["statistic"] == "pearson"].set_index("level")
+    assert one["n"].to_dict() == {"exchange": 80, "session": 16, "dyad": 8}
+    assert one["dropped"].tolist() == [16, 16, 16]
+    kept = ratings[ratings["t"] > 0].pivot_table(index=["dyad", "session"], columns="rater", values="value")
+    assert one.loc["session", "estimate"] == pytest.approx(np.corrcoef(kept["a"], kept["b"])[0, 1])
+    assert set(agreement(ratings, levels=["dyad"], bootstrap=0)["level"]) == {"dyad"}
+    # Rounding a session's mean to a scale point would make up agreement.
+    assert set(table.loc[table["statistic"].str.startswith("kappa"), "level"]) == {"exchange"}
+
+
+def test_missing_ratings_bring_the_coefficients_that_can_use_them():
+    ratings = nested(raters=("a", "b", "c"))
+    assert not agreement(ratings, bootstrap=0)["statistic"].str.endswith("REML").any()
+    ratings = ratings.drop(index=ratings.index[(ratings["rater"] == "c") & (ratings["dyad"] > "d3")])
+    table = agreement(ratings, bootstrap=0, pairs=False).set_index(["level", "statistic"])
+    assert table.loc[("exchange", "ICC(A,1)"), "n"] == 48
+    assert table.loc[("exchange", "ICC(A,1) REML"), "n"] == 96
+    assert table.loc[("exchange", "ICC(A,1) REML"), "shrout_fleiss"] == "ICC2"
+    assert table.loc[("exchange", "alpha ordinal"), "n"] == 96
+    assert set(table["panel"]) == {"all human"}
+
+
+def test_whole_dyads_are_drawn_and_few_are_told():
+    table = agreement(nested(dyads=8)).set_index(["level", "statistic"])
+    row = table.loc[("exchange", "ICC(C,1)")]
+    assert row["cluster_lower"] < row["estimate"] < row["cluster_upper"]
+    assert row["dyads"] == 8
+    assert "fewer than 20 dyads" in row["note"]
+    again = agreement(nested(dyads=8)).set_index(["level", "statistic"])
+    pd.testing.assert_frame_equal(table, again)
+    few = agreement(nested(dyads=4))
+    assert few["cluster_lower"].isna().all()
+    assert few["note"].str.contains("no cluster bootstrap").any()
+    assert (agreement(nested(dyads=20)).query("level == 'exchange'")["note"] == "").all()
+
+
+def test_ratings_without_a_scale_have_no_categories():
+    ratings = nested().drop(columns=["scale_min", "scale_max"])
+    found = set(agreement(ratings, bootstrap=0)["statistic"])
+    assert "alpha interval" in found
+    assert not {"alpha ordinal", "kappa", "kappa quadratic", "kappa Fleiss"} & found
+
+
+def test_options_that_cannot_be_are_told_together():
+    with pytest.raises(InputError, match=r"(?s)bootstrap is -1.*level 'week' is not known"):
+        agreement(nested(), bootstrap=-1, levels=["week"])  # type: ignore[list-item]

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesdyn.measures.icc import FORMS, intraclass, pearson
+from bayesdyn.measures.agreeing.icc import FORMS, intraclass
+from bayesdyn.measures.agreeing.pairs import pearson
 
 PSYCH = ["ICC1", "ICC2", "ICC3", "ICC1k", "ICC2k", "ICC3k"]
 FIELDS = {
@@ -75,13 +76,13 @@ def test_single_ratings_of_shrout_and_fleiss_by_hand():
 def test_no_disagreement_is_undefined_not_a_crash():
     column = np.arange(5.0)
     assert all(np.isnan(c.estimate) for c in intraclass(np.column_stack([column, column])))
-    assert np.isnan(pearson(np.column_stack([column, np.ones(5)])).estimate)
+    assert np.isnan(pearson(np.column_stack([column, np.ones(5)]))[0].estimate)
 
 
 def test_pearson_interval_covers_a_known_correlation():
     # 400 replicates of n = 50 at rho = .5; 95 % coverage has a standard error of .011: within 3 of it.
     rng = np.random.default_rng(3)
     draws = rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], size=(400, 50))
-    found = [pearson(sample) for sample in draws]
+    found = [pearson(sample)[0] for sample in draws]
     covered = np.mean([c.lower < 0.5 < c.upper for c in found])
     assert abs(covered - 0.95) < 0.033

@@ -126,10 +126,12 @@ def made_sweep(fit: xr.DataTree, naive: xr.DataTree) -> Sensitivity:
 def made_agreement(constructs: list[str]) -> pd.DataFrame:
     """Return a table in the columns of ``agreement``."""
     rows = [
-        {"construct": name, "panel": "qwen, smollm2", "kind": "LLM - LLM", "raters": "qwen, smollm2",
-         "statistic": statistic, "estimate": 0.3 + 0.05 * i, "lower": 0.2, "upper": 0.6, "ci_prob": 0.95,
-         "F": 2.0, "df1": 9.0, "df2": 9.0, "p": 0.01, "n": 240, "k": 2, "dropped": 0, "note": ""}
+        {"construct": name, "level": level, "panel": "qwen, smollm2", "kind": "LLM - LLM",
+         "raters": "qwen, smollm2", "statistic": statistic, "shrout_fleiss": "", "estimate": 0.3 + 0.05 * i,
+         "lower": 0.2, "upper": 0.6, "cluster_lower": 0.1, "cluster_upper": 0.7, "ci_prob": 0.95,
+         "F": 2.0, "df1": 9.0, "df2": 9.0, "p": 0.01, "n": 240, "k": 2, "dyads": 8, "dropped": 0, "note": ""}
         for i, name in enumerate(constructs)
+        for level in ("exchange", "session", "dyad")
         for statistic in ("ICC(A,1)", "ICC(C,1)", "pearson")
     ]  # fmt: skip
     return pd.DataFrame(rows)

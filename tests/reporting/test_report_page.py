@@ -124,7 +124,7 @@ def test_is_accessible(page):
     assert len(tables) == len(page.all("caption")) > 8
     assert all("scope" in head for head in page.all("th"))
     drawings = [attributes for _, attributes in page.elements if attributes.get("role") == "img"]
-    assert len(drawings) == 6
+    assert len(drawings) == 8
     assert all(len(attributes["aria-label"] or "") > 40 for attributes in drawings)
 
 

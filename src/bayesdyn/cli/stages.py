@@ -81,9 +81,12 @@ def agree(
     human: Human = None,
     columns: Columns = None,
     ci_prob: float = 0.95,
+    bootstrap: Annotated[int, typer.Option(help="Replicates of the bootstrap of dyads; 0: none.")] = 1000,
+    pairs: Annotated[bool, typer.Option("--pairs/--no-pairs", help="Each pair of raters too.")] = True,
+    random_seed: Annotated[int, typer.Option(min=0)] = 1,
     out: Out = Path("agreement.csv"),
 ) -> None:
-    """Tell how far raters agree: ICC and Pearson's r with intervals.
+    """Tell how far raters agree: ICC, kappa, alpha, correlation and bias, with intervals, at three levels.
 
     Example: bayesdyn agree ratings.parquet --human coders.csv
     """
@@ -92,10 +95,16 @@ def agree(
     from bayesdyn.study.stages import write_csv
 
     check_out(out)
-    table = agreement(_ratings(ratings), _human(human, columns), ci_prob=ci_prob)
+    table = agreement(
+        _ratings(ratings), _human(human, columns), ci_prob=ci_prob, bootstrap=bootstrap, pairs=pairs,
+        random_seed=random_seed,
+    )  # fmt: skip
     write_csv(table, out)
-    shown = ["construct", "panel", "kind", "statistic", "estimate", "lower", "upper", "n", "note"]
-    show(table[shown])
+    shown = [
+        "construct", "level", "panel", "statistic", "estimate", "lower", "upper", "cluster_lower",
+        "cluster_upper", "n",
+    ]  # fmt: skip
+    show(table.loc[table["statistic"].isin(["ICC(A,1)", "kappa quadratic", "alpha interval"]), shown])
     say(f"wrote {out}")
 
 

@@ -9,7 +9,10 @@ from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import posterior_of
 
 _GROUPS = ("posterior", "sample_stats", "observed_data", "constant_data")
-_AGREEMENT = ("construct", "panel", "statistic", "estimate", "lower", "upper", "ci_prob", "n", "note")
+_AGREEMENT = (
+    "construct", "level", "panel", "kind", "statistic", "estimate", "lower", "upper", "cluster_lower",
+    "cluster_upper", "ci_prob", "n", "note",
+)  # fmt: skip
 
 
 def check_inputs(

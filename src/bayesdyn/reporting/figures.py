@@ -108,10 +108,10 @@ def _forest_panel(
         own = own.loc[[term for term in rows if term in own.index]]
         y = np.array([rows.index(term) for term in own.index]) + sign * offset
         axes.hlines(y, own["lower"], own["upper"], color=colour, lw=2.0 if colour == ERROR else 1.6, zorder=2)
-        axes.plot(own["mean"], y, **_marker(colour), ls="none", zorder=3)
+        axes.plot(own["mean"], y, **marker(colour), ls="none", zorder=3)
     axes.set(xlim=span, ylim=(len(rows) - 0.5, -0.5), yticks=[])
     axes.spines["left"].set_visible(False)
-    _few_ticks(axes)
+    few_ticks(axes)
 
 
 def slopes(lines: Sequence[SlopeLine], naive: Sequence[SlopeLine] = (), *, is_naive: bool) -> Drawing:
@@ -137,7 +137,7 @@ def slopes(lines: Sequence[SlopeLine], naive: Sequence[SlopeLine] = (), *, is_na
             axes.plot(line.grid, line.mean, color=colour, lw=2, zorder=4)
             axes.plot(
                 [point.at for point in line.points], [point.mean for point in line.points],
-                **_marker(colour), ls="none", zorder=5,
+                **marker(colour), ls="none", zorder=5,
             )  # fmt: skip
             other = others.get((line.outcome, line.behaviour, line.moderator))
             if other is not None:
@@ -181,9 +181,9 @@ def sweep(paths: pd.DataFrame, tipping: dict[str, float]) -> Drawing:
             )
             axes.plot(frame["factor"], frame["mean"], color=NAIVE, lw=1, dashes=(2, 2), zorder=3)
             axes.plot(some["factor"], some["mean"], color=ERROR, lw=2, zorder=4)
-            axes.plot(some["factor"], some["mean"], **_marker(ERROR, 4.5), ls="none", zorder=5)
+            axes.plot(some["factor"], some["mean"], **marker(ERROR, 4.5), ls="none", zorder=5)
             axes.vlines(none["factor"], none["lower"], none["upper"], color=NAIVE, lw=1.6, zorder=4)
-            axes.plot(none["factor"], none["mean"], **_marker(NAIVE), ls="none", zorder=5)
+            axes.plot(none["factor"], none["mean"], **marker(NAIVE), ls="none", zorder=5)
             if np.isfinite(tipping.get(name, np.nan)):
                 axes.plot(
                     [tipping[name]], [0], marker="D", ms=6.5, mfc=TIP, mec=PAPER, mew=1.2, ls="none", zorder=6
@@ -253,7 +253,7 @@ def _grid(placed: Sequence[Panel | None], columns: int, width: int, tall: int, l
     return canvas.svg(name)
 
 
-def _marker(colour: str, size: float = 6.0) -> dict[str, Any]:
+def marker(colour: str, size: float = 6.0) -> dict[str, Any]:
     """Return a disc for error, a ring for naive: told apart without colour too."""
     if colour == NAIVE:
         return {"marker": "o", "ms": size - 0.5, "mfc": PAPER, "mec": NAIVE, "mew": 1.6}
@@ -268,7 +268,8 @@ def _span(*frames: pd.DataFrame) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _few_ticks(axes: "Axes") -> None:
+def few_ticks(axes: "Axes") -> None:
+    """Give a panel at most five ticks at round numbers, and a faint grid."""
     axes.xaxis.set_major_locator(_locator())
     axes.grid(axis="x", color=RULE, lw=0.8, alpha=0.7)
     axes.tick_params(axis="x", labelcolor=MUTED)

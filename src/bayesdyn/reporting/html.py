@@ -16,6 +16,7 @@ from bayesdyn.fitting.diagnostics import diagnose
 from bayesdyn.fitting.fits import notes_of, posterior_of
 from bayesdyn.fitting.summaries import summary
 from bayesdyn.reporting import answer, figures, study_tables, tables
+from bayesdyn.reporting.agreement_figure import agreement_figure
 from bayesdyn.reporting.checks import check_inputs
 from bayesdyn.reporting.slopes import SlopeLine, simple_slopes
 from bayesdyn.reporting.words import count, level, probability
@@ -136,6 +137,7 @@ def _context(inputs: _Inputs) -> dict[str, object]:
         "raters": study_tables.rater_table(inputs.measures),
         "notes": notes,
         "agreement": study_tables.agreement_tables(inputs.agreement),
+        "agreement_figure": agreement_figure(inputs.agreement),
         "verdict": verdict,
         "verdicts": list(verdicts.items()),
         "diagnostics": tables.diagnostics_table(verdicts),

@@ -9,7 +9,7 @@ import xarray as xr
 from bayesdyn.reporting.tables import Group, Table
 from bayesdyn.reporting.words import count, interval, level, number, percent, stopped
 
-MAIN_STATISTICS = ("ICC(A,1)", "pearson")
+MAIN_STATISTICS = ("ICC(A,1)", "pearson", "kappa quadratic", "alpha interval")
 """What the agreement table shows first; the other coefficients fold away."""
 
 
@@ -96,11 +96,17 @@ def rater_table(measures: xr.Dataset | None) -> Table | None:
 
 
 def agreement_tables(agreement: pd.DataFrame | None) -> list[Table]:
-    """Return the agreement that matters first, then the rest."""
+    """Return the agreement that matters first, then the rest, level by level."""
     if agreement is None:
         return []
     main = agreement["statistic"].isin(MAIN_STATISTICS)
-    parts = ((agreement[main], "Agreement"), (agreement[~main], "The other coefficients of agreement"))
+    exchange = agreement["level"] == "exchange"
+    parts = [
+        (agreement[main & exchange], "Agreement, exchange by exchange"),
+        (agreement[~main & exchange], "The other coefficients, exchange by exchange"),
+        (agreement[agreement["level"] == "session"], "Agreement of the means of sessions"),
+        (agreement[agreement["level"] == "dyad"], "Agreement of the means of dyads"),
+    ]
     return [_agreement(part, title) for part, title in parts if not part.empty]
 
 
@@ -112,13 +118,17 @@ def _agreement(part: pd.DataFrame, title: str) -> Table:
         rows = []
         for row in own.itertuples():
             texts = [str(row.panel), str(row.statistic)] + ([str(row.note)] if noted else [])
-            numbers = (number(row.estimate, 2), interval(row.lower, row.upper, 2), count(row.n))
-            rows.append((*texts, *numbers))
+            bounds = (
+                interval(row.lower, row.upper, 2),
+                interval(row.cluster_lower, row.cluster_upper, 2),
+            )
+            rows.append((*texts, number(row.estimate, 2), *bounds, count(row.n)))
         groups.append(Group(tuple(rows), str(construct)))
     texts = ("raters", "statistic") + (("note",) if noted else ())
     return Table(
-        f"{title}, with {prob} confidence intervals, exchanges taken as independent.",
-        (*texts, "estimate", f"{prob} interval", "exchanges"),
+        f"{title}, with {prob} intervals: as if all rows were independent, and with whole dyads drawn anew "
+        "(bootstrap percentiles).",
+        (*texts, "estimate", f"{prob}, independent", f"{prob}, dyads", "n"),
         tuple(groups),
         text_columns=len(texts),
     )

@@ -11,25 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from bayesdyn.measures.agreeing.coefficient import Coefficient, Estimates, Family, Floats, ratio
+
 FORMS = ("ICC(1)", "ICC(A,1)", "ICC(C,1)", "ICC(1,k)", "ICC(A,k)", "ICC(C,k)")
 """McGraw & Wong's names, in the order of Shrout & Fleiss's ICC1, ICC2, ICC3, ICC1k, ICC2k, ICC3k."""
 
+SHROUT_FLEISS: dict[str, str] = dict(
+    zip(FORMS, ("ICC1", "ICC2", "ICC3", "ICC1k", "ICC2k", "ICC3k"), strict=True)
+)
+"""Shrout & Fleiss's name for each; theirs count raters as fixed or random, which changes no number."""
 
-@dataclass(frozen=True)
-class Coefficient:
-    """One agreement coefficient with its interval and the F test of zero agreement.
-
-    ``estimate``, ``lower`` and ``upper`` have no unit; ``df1`` and ``df2`` belong to ``F``. NaN: undefined.
-    """
-
-    statistic: str
-    estimate: float
-    lower: float
-    upper: float
-    F: float
-    df1: float
-    df2: float
-    p: float
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -64,6 +56,39 @@ def mean_squares(values: NDArray[np.float64]) -> MeanSquares:
     )
 
 
+def family_of(values: Floats) -> Family:
+    """Return the six coefficients as functions of sums over items, for the bootstrap.
+
+    Parameters
+    ----------
+    values
+        Shape (item, rater), no missing values.
+    """
+    k = values.shape[1]
+    x = values - values.mean()
+    sums = [np.ones(len(x)), np.square(x.mean(axis=1)), np.square(x).sum(axis=1), *x.T]
+
+    def estimates(total: Floats) -> Estimates:
+        n, means, squares = total[..., 0], total[..., 1], total[..., 2]
+        columns = total[..., 3:]
+        middle = n * k * np.square(columns.sum(axis=-1) / (n * k))
+        between = k * means - middle
+        across = np.square(columns).sum(axis=-1) / n - middle
+        least = np.maximum(n - 1, 1)
+        within = np.maximum(squares - k * means, 0.0)
+        residual = np.maximum(squares - middle - between - across, 0.0) / (least * (k - 1))
+        rows, cols = between / least, across / (k - 1)
+        singles = (
+            ratio(rows - within / (n * (k - 1)), rows + within / n, _TINY),
+            ratio(rows - residual, rows + (k - 1) * residual + k * (cols - residual) / n, _TINY),
+            ratio(rows - residual, rows + (k - 1) * residual, _TINY),
+        )
+        averages = (_stepped_up(one, k) for one in singles)
+        return dict(zip(FORMS, (*singles, *averages), strict=True))
+
+    return Family(np.column_stack(sums), estimates)
+
+
 def intraclass(values: NDArray[np.float64], ci_prob: float = 0.95) -> list[Coefficient]:
     """Return the six intraclass correlations of a complete table.
 
@@ -83,8 +108,7 @@ def intraclass(values: NDArray[np.float64], ci_prob: float = 0.95) -> list[Coeff
     ms = mean_squares(values)
     tiny = 1e-12 * max(float(np.square(values).max()), 1e-300)
     if ms.within <= tiny or ms.residual <= tiny:
-        nan = float("nan")
-        return [Coefficient(name, nan, nan, nan, nan, nan, nan, nan) for name in FORMS]
+        return [Coefficient(name, float("nan")) for name in FORMS]
     one_way, agreement, consistency = (
         _one_way(ms, ci_prob),
         _agreement(ms, ci_prob),
@@ -102,32 +126,6 @@ def intraclass(values: NDArray[np.float64], ci_prob: float = 0.95) -> list[Coeff
         for name, c in zip(FORMS[3:], singles, strict=True)
     ]
     return [*singles, *averages]
-
-
-def pearson(values: NDArray[np.float64], ci_prob: float = 0.95) -> Coefficient:
-    """Return Pearson's r of two columns with Fisher's z interval; ``F`` is t squared, on (1, n - 2).
-
-    Parameters
-    ----------
-    values
-        Shape (item, 2), no missing values. NaN with fewer than 3 items or a constant column; the interval
-        is NaN with fewer than 4.
-    ci_prob
-        Probability of the equal-tailed confidence interval.
-    """
-    nan = float("nan")
-    n = len(values)
-    spread = np.ptp(values, axis=0)
-    if n < 3 or spread.min() <= 0:
-        return Coefficient("pearson", nan, nan, nan, nan, nan, nan, nan)
-    r = float(np.clip(np.corrcoef(values[:, 0], values[:, 1]).item(1), -1, 1))
-    if abs(r) == 1 or n < 4:
-        lower = upper = nan
-    else:
-        half = float(stats.norm.ppf((1 + ci_prob) / 2)) / np.sqrt(n - 3)
-        lower, upper = float(np.tanh(np.arctanh(r) - half)), float(np.tanh(np.arctanh(r) + half))
-    F = r**2 * (n - 2) / (1 - r**2) if abs(r) < 1 else float("inf")
-    return Coefficient("pearson", r, lower, upper, F, 1, n - 2, float(stats.f.sf(F, 1, n - 2)))
 
 
 def _one_way(ms: MeanSquares, ci_prob: float) -> Coefficient:
@@ -174,6 +172,6 @@ def _from_f(F: float, k: int) -> float:
     return (F - 1) / (F + k - 1)
 
 
-def _stepped_up(icc: float, k: int) -> float:
+def _stepped_up[T: (float, Floats)](icc: T, k: float) -> T:
     """Spearman-Brown: the coefficient of the mean of k raters."""
     return icc * k / (1 + icc * (k - 1))

@@ -1,0 +1,1 @@
+"""How far raters agree: coefficients, their intervals, and the cluster bootstrap."""
