@@ -1,6 +1,6 @@
 import numpy as np
 
-from bayesdyn.measures.halo import Residuals, error_correlation, of_scores
+from bayesdyn.measures.halo import Residuals, error_correlation, of_scores, shared_correlation
 
 
 def residuals(seed, correlation, raters=3, n=2000, missing=0.0, sd=(0.5, 0.8, 1.1)):
@@ -12,7 +12,7 @@ def residuals(seed, correlation, raters=3, n=2000, missing=0.0, sd=(0.5, 0.8, 1.
     error_sd = np.tile(np.array(sd[:raters]), (size, 1))
     value = theta[:, :, None] + errors * error_sd
     value[rng.random(value.shape) < missing] = np.nan
-    return Residuals(value, error_sd)
+    return Residuals(value, error_sd, np.zeros(size), np.zeros(raters, dtype=bool))
 
 
 def test_a_known_halo_is_recovered_in_spite_of_correlated_true_scores():
@@ -63,7 +63,8 @@ def test_the_result_is_positive_definite_whatever_overlaps():
         shared = rng.normal(size=(200, 2))
         value[rows, a] = shared
         value[rows, b] = sign * 0.95 * shared + 0.3 * rng.normal(size=(200, 2))
-    found, _, _ = error_correlation(Residuals(value, np.ones((3, 2))))
+    humans = np.zeros(2, dtype=bool)
+    found, _, _ = error_correlation(Residuals(value, np.ones((3, 2)), np.zeros(3), humans))
     assert np.linalg.eigvalsh(found).min() > 0.005
     assert found[0, 1] > 0.3
     assert found[0, 2] < -0.3
@@ -71,7 +72,29 @@ def test_the_result_is_positive_definite_whatever_overlaps():
 
 def test_scores_that_lean_on_different_raters_share_less():
     correlation = np.array([[1, 0.5], [0.5, 1]])
-    same = of_scores(correlation, np.array([[0.6, 0.8], [0.6, 0.8]]))
-    apart = of_scores(correlation, np.array([[1.0, 0.0], [0.0, 1.0]]))
+    shared = np.array([[1, 0.9], [0.9, 1]])
+    same = of_scores(correlation, shared, np.array([[0.6, 0.8, 0], [0.6, 0.8, 0]]))
+    apart = of_scores(correlation, shared, np.array([[1.0, 0.0, 0], [0.0, 1.0, 0]]))
+    half = of_scores(correlation, shared, np.sqrt(np.array([[0.5, 0.0, 0.5], [0.5, 0.0, 0.5]])))
     assert same[0, 1] == 0.5
     assert apart[0, 1] == 0.0
+    # Half of the error is the rater's own (.5), half what LLMs share (.9).
+    np.testing.assert_allclose(half, [[1, 0.7], [0.7, 1]])
+
+
+def test_the_correlation_of_the_shared_error_is_told_by_differences_from_humans():
+    rng = np.random.default_rng(9)
+    n, own, common = 3000, np.array([[1, 0.2], [0.2, 1]]), np.array([[1, 0.8], [0.8, 1]])
+    human = np.array([False, False, True, True])
+    theta = rng.normal(size=(n, 2))
+    value = theta[:, :, None] + 0.6 * rng.multivariate_normal([0, 0], own, (n, 4)).transpose(0, 2, 1)
+    value[:, :, ~human] += 0.7 * rng.multivariate_normal([0, 0], common, n)[:, :, None]
+    made = Residuals(value, np.full((2, 4), 0.6), np.full(2, 0.7), human)
+    found, _, _ = error_correlation(made)
+    # The LLMs' shared error is in no difference of two LLMs or of two humans.
+    assert abs(found[0, 1] - 0.2) < 0.06
+    shared = shared_correlation(made, found)
+    assert shared is not None
+    # By moments .8, and half the way to the raters' own .2; standard error about .03.
+    assert abs(shared[0, 1] - 0.5) < 0.06
+    assert shared_correlation(Residuals(value, made.error_sd, np.zeros(2), human), found) is None

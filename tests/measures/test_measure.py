@@ -32,7 +32,7 @@ def two(make_world):
     world = make_world(
         7, discrimination=(0.3, 1.2), error_sd=(0.15, 0.6), severity=(0.4, -0.6), halo=0.4, missing=0.05
     )
-    return world, bd.measure(world.ratings, random_seed=1)
+    return world, bd.measure(world.ratings, random_seed=1, shared_prior=None)
 
 
 def test_intervals_cover_the_true_scores(two):
@@ -72,7 +72,7 @@ def test_two_raters_are_said_to_be_equal_by_assumption(two):
     _, measures = two
     assert measures.attrs["identification"] == "two_raters"
     assert has_note(measures, "empathy", "two raters (r0, r1)", "equal by assumption", "own spread")
-    assert has_note(measures, "error that all LLMs share is not in the standard errors")
+    assert has_note(measures, "taken to share no error", "upper bounds")
     assert not has_note(measures, "Warning")
 
 
@@ -113,13 +113,14 @@ def test_three_raters_are_freed_and_the_same_seed_gives_the_same_measures(make_w
         missing=0.1,
         halo=0.3,
     )
-    measures = bd.measure(world.ratings, random_seed=5)
+    measures = bd.measure(world.ratings, random_seed=5, shared_prior=None)
     assert measures.attrs["identification"] == "raters"
     np.testing.assert_allclose(measures["discrimination"].mean("construct"), [0.8, 1, 1.25], rtol=0.08)
     np.testing.assert_allclose(measures["error_sd"].mean("construct"), [0.4, 0.9, 0.6], rtol=0.08)
     z = z_of(measures, world)
     assert abs(np.nanmean(np.abs(z) < 1.96, where=np.isfinite(z)) - 0.95) < 0.021
-    again = bd.measure(world.ratings.sample(frac=1, random_state=1), random_seed=5)
+    shuffled = world.ratings.sample(frac=1, random_state=1)
+    again = bd.measure(shuffled, random_seed=5, shared_prior=None)
     assert measures.identical(again)
 
 
@@ -145,8 +146,8 @@ def test_humans_anchor_the_scale(make_world):
     human = world.ratings[(world.ratings["rater"] == "r1") & (world.ratings["t"] < 25)]
     stranger = human.head(1).assign(dyad="nobody")
     measures = bd.measure(llm, human=pd.concat([human, stranger]), random_seed=3)
-    assert measures.attrs["identification"] == "humans"
-    assert has_note(measures, "Humans enter as further raters")
+    assert measures.attrs["identification"] == "coder"
+    assert has_note(measures, "humans anchor the scale", "Beta(7, 3) with mean 0.70")
     assert has_note(measures, "1 human ratings are of no rated exchange")
     by_rater = measures.mean("construct")
     assert float(by_rater["discrimination"].sel(rater="r1")) == pytest.approx(1)
@@ -198,10 +199,13 @@ def test_every_fault_is_named_at_once(make_world):
             exchanges=few,
             discrimination="same",  # pyright: ignore[reportArgumentType]
             reliability_prior=(0, 1),
+            shared_prior=(1, -1),
+            most_sessions=0,
         )
     message = str(caught.value)
     for part in (
-        "discrimination is 'same'", "reliability_prior is (0, 1)", "t 4 is rated but is no exchange",
+        "discrimination is 'same'", "reliability_prior is (0, 1)", "shared_prior is (1, -1)",
+        "most_sessions is 0", "t 4 is rated but is no exchange",
         "rater r0, r1 stands in both tables", "no human rating is of an exchange", "construct score bears",
     ):  # fmt: skip
         assert part in message

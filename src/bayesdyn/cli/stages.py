@@ -119,6 +119,14 @@ def measure(
     reliability_prior: Annotated[
         str, typer.Option(help="Beta parameters: of a single rater's reliability.")
     ] = "6,4",
+    coder_prior: Annotated[
+        str, typer.Option(help="The same of a coder beside LLMs, where no two coded the same exchanges.")
+    ] = "7,3",
+    shared_prior: Annotated[
+        str, typer.Option(help="Of the share of error in what LLMs have in common; none: they share none.")
+    ] = "1,4",
+    levels: Annotated[bool, typer.Option(help="Parts of sessions and dyads in scores and errors.")] = True,
+    most_sessions: Annotated[int, typer.Option(min=1, help="Learn the raters from so many.")] = 400,
     discrimination: Discrimination = Discrimination.auto,
     draws: Least4 = 400,
     out: Out = Path("measures.nc"),
@@ -136,8 +144,10 @@ def measure(
     made = run(
         _ratings(ratings), _human(human, columns),
         exchanges=None if exchanges is None else read_table(exchanges, "exchanges"),
-        random_seed=random_seed, reliability_prior=_beta(reliability_prior),
-        discrimination=discrimination.value, draws=draws,
+        random_seed=random_seed, reliability_prior=_beta("--reliability-prior", reliability_prior),
+        coder_prior=_beta("--coder-prior", coder_prior),
+        shared_prior=None if shared_prior == "none" else _beta("--shared-prior", shared_prior),
+        discrimination=discrimination.value, levels=levels, most_sessions=most_sessions, draws=draws,
     )  # fmt: skip
     write_dataset(made, out, "measures")
     names = ["reliability", "reliability_lower", "reliability_upper"]
@@ -161,12 +171,10 @@ def _human(path: Path | None, columns: list[str] | None) -> "pd.DataFrame | None
     return None if path is None else read_ratings(path, columns=pairs("--columns", columns or []) or None)
 
 
-def _beta(text: str) -> tuple[float, float]:
+def _beta(option: str, text: str) -> tuple[float, float]:
     faults = FaultList()
-    parts = [number("--reliability-prior", part, float) for part in words([text])]
+    parts = [number(option, part, float) for part in words([text])]
     if len(parts) != 2:
-        faults.add(
-            f"{text!r} has {len(parts)} numbers", "Give the two of a Beta, such as 6,4", "--reliability-prior"
-        )
+        faults.add(f"{text!r} has {len(parts)} numbers", "Give the two of a Beta, such as 6,4", option)
     faults.raise_if_any("This option cannot be used")
     return parts[0], parts[1]

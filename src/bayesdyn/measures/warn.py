@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesdyn.measures.cells import Cells
-from bayesdyn.measures.contradictions import misfit
 from bayesdyn.measures.dataset import Notes
-from bayesdyn.measures.rater_model import Draws
-from bayesdyn.measures.raters import Part
+from bayesdyn.measures.rater.contradictions import misfit
+from bayesdyn.measures.rater.parts import FEWEST_OVERLAP, Assumed, Part
+from bayesdyn.measures.rater.sampler import Draws
 
 FLOOR = 0.30
 """Share of ratings at an end of the scale above which a Gaussian summary is not to be trusted."""
@@ -83,10 +83,12 @@ def warn_of_fit(part: Part, draws: Draws, notes: Notes) -> None:
     if raters < 2:
         return
     assumed = part.problem.discrimination
-    g, error = draws.g.mean(axis=0), np.square(draws.sigma).mean(axis=0)
+    g, h, error = draws.g.mean(axis=0), draws.h.mean(axis=0), np.square(draws.sigma).mean(axis=0)
     parameters = {"equal": 1 + raters, "proportional": 1 + raters, "free": 2 * raters}[assumed]
+    parameters += part.problem.shared_prior is not None and bool(part.human.any())
     noise = np.nanmean(np.where(np.isfinite(part.value), part.noise, np.nan), axis=0)
-    found = misfit(part.value, g, error + noise, parameters)
+    fitted = np.outer(g, g) + np.outer(h, h) + np.diag(error + noise)
+    found = misfit(part.value, fitted, parameters)
     if found is not None and found.contradicts:
         remedy = (
             'Their spreads differ more than equal discriminations allow: use discrimination="proportional".'
@@ -109,21 +111,43 @@ def warn_of_fit(part: Part, draws: Draws, notes: Notes) -> None:
         )
 
 
-def say_what_is_shared(parts: Sequence[Part], notes: Notes) -> None:
-    """Say what the standard errors leave out: the error that LLMs have in common."""
-    llms = max(int((~part.human).sum()) for part in parts)
-    humans = any(part.human.any() for part in parts)
-    if humans and llms:
-        notes.add(
-            "Humans enter as further raters and anchor the scale (mean discrimination 1, severity 0). Error "
-            "that the LLMs share is no component of its own: where LLMs agree with each other more than "
-            "with the humans, part of their shared error counts as true score."
-        )
-    elif llms > 1:
-        notes.add(
-            "The error that all LLMs share is not in the standard errors: without human ratings, what the "
-            "LLMs agree on counts as true, so the reliabilities are upper bounds."
-        )
+def say_what_is_shared(parts: Sequence[Part], assumed: Assumed, notes: Notes) -> None:
+    """Say what tells the error that LLMs have in common: humans, a prior, or nothing."""
+    for part in parts:
+        name, llms = part.construct, int((~part.human).sum())
+        if part.identified == "coder":
+            c, d = assumed.coder_prior
+            notes.add(
+                f"{name}: humans anchor the scale. No two of them rated the same {FEWEST_OVERLAP} exchanges: "
+                f"a coder's reliability is an assumption, Beta({c:g}, {d:g}) with mean {c / (c + d):.2f}. "
+                "The reliability of the LLMs, and the error that they share, lean on it."
+            )
+        elif part.identified == "humans":
+            notes.add(
+                f"{name}: humans anchor the scale"
+                + (" and tell how much of what the LLMs agree on is error." if llms > 1 else ".")
+            )
+        if llms < 2:
+            continue
+        if assumed.shared_prior is None:
+            notes.add(
+                "The LLMs are taken to share no error: what they agree on counts as true, so the "
+                "reliabilities are upper bounds."
+            )
+        elif part.identified not in ("coder", "humans"):
+            a, b = assumed.shared_prior
+            notes.add(
+                f"{name}: no humans tell how much of what the LLMs agree on is error. That share is an "
+                f"assumption, Beta({a:g}, {b:g}) with mean {a / (a + b):.2f}, and no estimate. It widens the "
+                "standard errors."
+            )
+
+
+def say_shared_halo(*, estimated: bool, notes: Notes) -> None:
+    """Say where the correlation across constructs of the LLMs' shared error comes from."""
+    told = "as the differences between LLMs and humans say."
+    untold = "as a rater's own error does: only two coders or more of the same exchanges could tell."
+    notes.add(f"The error that LLMs share correlates across constructs {told if estimated else untold}")
 
 
 def say_halo(constructs: Sequence[str], seen: NDArray[np.int64], shrinkage: float, notes: Notes) -> None:

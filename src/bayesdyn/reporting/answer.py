@@ -14,6 +14,7 @@ IDENTIFIED = {
     "two_raters": "Two raters: their discriminations are equal by assumption, which these data cannot test.",
     "raters": "Three or more raters: their disagreement identifies the error. What all raters share against "
     "humans stays unseen.",
+    "coder": "Human coders anchor the scale; their own error, which no overlap shows, is an explicit prior.",
     "humans": "Human coders on an overlap anchor the scale and the error that the LLMs share.",
     "given": "The standard errors came with the scores; nothing here tests them.",
     "simulated": "The measures are simulated: their errors are known because they were made.",

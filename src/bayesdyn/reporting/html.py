@@ -135,6 +135,8 @@ def _context(inputs: _Inputs) -> dict[str, object]:
         "reliability": study_tables.reliability_table(inputs.measures, fit),
         "identified": answer.IDENTIFIED.get(identification, ""),
         "raters": study_tables.rater_table(inputs.measures),
+        "levels": study_tables.level_table(inputs.measures),
+        "budget": study_tables.budget_table(inputs.measures),
         "notes": notes,
         "agreement": study_tables.agreement_tables(inputs.agreement),
         "agreement_figure": agreement_figure(inputs.agreement),

@@ -95,6 +95,57 @@ def rater_table(measures: xr.Dataset | None) -> Table | None:
     )
 
 
+def level_table(measures: xr.Dataset | None) -> Table | None:
+    """Return reliabilities by level, the LLMs' shared error and their effective number; None if not told."""
+    if measures is None or "level_reliability" not in measures:
+        return None
+    levels = [str(name) for name in measures["level"].values]
+    rows = []
+    for name in map(str, measures["construct"].values):
+        own = measures.sel(construct=name)
+        by_level = []
+        for at in levels:
+            low, middle, high = own["level_reliability"].sel(level=at).values
+            told = (
+                f"{number(middle, 2)} ({interval(low, high, 2)})" if np.isfinite(middle) else number(np.nan)
+            )
+            by_level.append(told)
+        low, high = float(own["shared_error_lower"]), float(own["shared_error_upper"])
+        share = number(np.nan)
+        if high > 0:
+            share = f"{number(float(own['shared_error']), 2)} ({interval(low, high, 2)})"
+        rows.append((name, *by_level, share, number(float(own["effective_raters"]), 1)))
+    return Table(
+        "Reliability of the scores of exchanges within a session, of the means of sessions, and of the means "
+        "of dyads; the share of error in what the LLMs have in common; and how many LLMs without shared "
+        "error would tell as much as these do. Posterior means with equal-tailed 90 % intervals.",
+        ("construct", *levels, "shared error", "effective LLMs"),
+        (Group(tuple(rows)),),
+    )
+
+
+def budget_table(measures: xr.Dataset | None) -> Table | None:
+    """Return the shares of one rating's variance, by source; None where the measures have none."""
+    if measures is None or "error_budget" not in measures:
+        return None
+    sources = [str(name) for name in measures["source"].values]
+    groups = []
+    for construct in map(str, measures["construct"].values):
+        own = measures["error_budget"].sel(construct=construct)
+        rows = tuple(
+            (str(rater), *(percent(float(own.sel(rater=rater, source=source))) for source in sources))
+            for rater in own["rater"].values
+            if np.isfinite(float(own.sel(rater=rater, source=sources[0])))
+        )
+        groups.append(Group(rows, construct))
+    return Table(
+        "What the variance of one rating is made of, posterior means. Dyad, session, exchange and replicates "
+        "are the rater's own error.",
+        ("rater", *sources),
+        tuple(groups),
+    )
+
+
 def agreement_tables(agreement: pd.DataFrame | None) -> list[Table]:
     """Return the agreement that matters first, then the rest, level by level."""
     if agreement is None:

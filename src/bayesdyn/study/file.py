@@ -59,15 +59,24 @@ class Human(Frozen):
 
 
 class MeasuresFrom(Frozen):
-    """Section ``[measures]``: the arguments of :func:`bayesdyn.measure`."""
+    """Section ``[measures]``: the arguments of :func:`bayesdyn.measure`.
+
+    ``shared_prior = false`` says that the LLMs share no error (TOML has no null).
+    """
 
     reliability_prior: tuple[float, float] | dict[str, tuple[float, float]] = (6.0, 4.0)
+    coder_prior: tuple[float, float] = (7.0, 3.0)
+    shared_prior: tuple[float, float] | Literal[False] = (1.0, 4.0)
     discrimination: Literal["auto", "equal", "proportional", "free"] = "auto"
+    levels: bool = True
+    most_sessions: int = Field(default=400, ge=1)
     draws: int = Field(default=400, ge=4)
 
-    @field_validator("reliability_prior", mode="before")
+    @field_validator("reliability_prior", "coder_prior", "shared_prior", mode="before")
     @classmethod
     def _betas(cls, value: Any) -> Any:
+        if value is False:
+            return value
         for prior in value.values() if isinstance(value, dict) else [value]:
             whole = isinstance(prior, list | tuple) and len(prior) == 2
             if not whole or not all(isinstance(part, int | float) and part > 0 for part in prior):

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 from bayesdyn.artefacts import sha256_file, versions
 from bayesdyn.errors import Fault, InputError
+from bayesdyn.machine import available_cores
 from bayesdyn.ratings.questions.plans import Plan
 from bayesdyn.ratings.scoring.codebook import Codebook
 from bayesdyn.ratings.scoring.panel import Panel, Rater
 from bayesdyn.ratings.servers.client import Asker, ChatClient, api_key_of
-from bayesdyn.ratings.servers.local import available_cores, local_server, runtime_version
+from bayesdyn.ratings.servers.local import local_server, runtime_version
 from bayesdyn.ratings.servers.weights import require_weights
 
 EMBEDDED = "embedded"

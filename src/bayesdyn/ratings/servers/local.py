@@ -1,6 +1,5 @@
 """The embedded server: llama.cpp's own OpenAI-compatible server, in this process, on a loopback port."""
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bayesdyn.errors import EndpointError, Fault, InputError
+from bayesdyn.machine import available_cores
 
 CONTEXT = 8192
 """Tokens of a prompt at most; longer passages are unrated."""
@@ -98,13 +98,6 @@ def local_server(
     finally:
         # Deleting it is how it stops: its destructor ends the loop and frees the model.
         del server
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def runtime_version() -> str:

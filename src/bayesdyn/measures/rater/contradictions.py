@@ -31,20 +31,15 @@ class Misfit:
         return self.p < _LEVEL and self.largest > _SIZE
 
 
-def misfit(
-    value: NDArray[np.float64],
-    loading: NDArray[np.float64],
-    error_variance: NDArray[np.float64],
-    parameters: int,
-) -> Misfit | None:
-    """Return how the one-factor covariance fits; None with one rater or fewer than 20 complete exchanges.
+def misfit(value: NDArray[np.float64], fitted: NDArray[np.float64], parameters: int) -> Misfit | None:
+    """Return how the model's covariance fits; None with one rater or fewer than 20 complete exchanges.
 
     Parameters
     ----------
     value
         (exchange, rater), NaN where unrated.
-    loading, error_variance
-        (rater,) posterior means; the covariance is their outer product plus the diagonal.
+    fitted
+        (rater, rater) the model's covariance at posterior means.
     parameters
         Free parameters of that covariance.
     """
@@ -53,7 +48,6 @@ def misfit(
     if raters < 2 or n < _FEWEST:
         return None
     observed = np.cov(complete.T)
-    fitted = np.outer(loading, loading) + np.diag(error_variance)
     sign, log_det = np.linalg.slogdet(observed)
     if sign <= 0:
         return None

@@ -1,0 +1,198 @@
+"""The sampler of the rater model: one compiled chain of NUTS, run for every construct."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+from numpyro.infer import NUTS
+
+from bayesdyn.machine import available_cores
+from bayesdyn.measures.rater.density import Data
+from bayesdyn.measures.rater.model import Floats, Lane, Problem, log_posterior, unpack
+from bayesdyn.measures.rater.patterns import pad
+
+_FEWEST = {"raters": 3, "patterns": 256, "sessions": 64, "dyads": 32}
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Posterior of one construct in the units of the ratings, and how well it was sampled.
+
+    Attributes
+    ----------
+    mu, g, h, sigma
+        (draw, rater), see :class:`~bayesdyn.measures.rater.density.Parameters`.
+    w, s
+        (draw,) share of the error variance that follows token variance; share of error in what LLMs have in
+        common.
+    true_share, error_share
+        (draw, 3) parts of exchange, session and dyad.
+    rhat, ess
+        Largest split R-hat and smallest effective sample size over the parameters.
+    divergences
+        Number of divergent draws.
+    """
+
+    mu: Floats
+    g: Floats
+    h: Floats
+    sigma: Floats
+    w: Floats
+    s: Floats
+    true_share: Floats
+    error_share: Floats
+    rhat: float
+    ess: float
+    divergences: int
+
+    @property
+    def common(self) -> Floats:
+        """(draw, rater) loading on what the raters of a kind have in common, c."""
+        return np.sqrt(np.square(self.g) + np.square(self.h))
+
+
+def _start(lane: Lane, key: jax.Array) -> dict[str, jax.Array]:
+    """Return a start near the observed moments, jittered so that R-hat can see a chain that is stuck."""
+    raters = lane.spread.shape
+    shapes = {"mu": raters, "rho": raters, "scale": raters, "w": (), "s": (), "true": (2,), "error": (2,)}
+    keys = jax.random.split(key, len(shapes))
+    return {
+        name: jax.random.normal(own, shape, dtype=lane.spread.dtype)
+        for own, (name, shape) in zip(keys, shapes.items(), strict=True)
+    }
+
+
+@partial(jax.jit, static_argnames=("warmup", "draws"))
+def _chain(lane: Lane, key: jax.Array, warmup: int, draws: int) -> dict[str, jax.Array]:
+    """Run one chain of one construct; return its draws."""
+    kernel = NUTS(potential_fn=lambda z: -log_posterior(lane, z), dense_mass=True, step_size=0.5)
+    start_key, run_key = jax.random.split(key)
+    state = kernel.init(run_key, warmup, _start(lane, start_key), (), {})
+
+    def step(state, _):
+        state = kernel.sample(state, (), {})
+        return state, (state.z, state.diverging)
+
+    _, (z, diverging) = jax.lax.scan(step, state, None, length=warmup + draws)
+    kept = jax.tree.map(lambda values: values[warmup:], z)
+    parameters, s = jax.vmap(lambda point: unpack(lane, point)[:2])(kept)
+    return {**vars(parameters), "s": s, "diverging": diverging[warmup:]}
+
+
+def make_lane(problem: Problem, dyads: int, sessions: int, patterns: int, raters: int) -> Lane:
+    """Return a problem as NumPy arrays padded to these numbers."""
+    absent = raters - len(problem.spread)
+    arrays = {
+        "data": Data(**asdict(pad(problem.statistics, dyads, sessions, patterns, raters))),
+        "spread": np.pad(problem.spread, (0, absent), constant_values=1.0),
+        "present": np.pad(np.ones(len(problem.spread)), (0, absent)),
+        "llm": np.pad(problem.llm.astype(np.float64), (0, absent)),
+        "rho_prior": np.pad(problem.rho_prior, ((0, absent), (0, 0)), constant_values=1.0),
+        "shared_prior": np.asarray(problem.shared_prior or (0.0, 0.0)),
+        "tokens": np.asarray(problem.tokens and problem.discrimination != "single"),
+        "sessions": np.asarray(problem.sessions),
+        "dyads": np.asarray(problem.dyads),
+        "shared_rho": np.asarray(problem.discrimination in ("single", "proportional")),
+        "shared_c": np.asarray(problem.discrimination == "equal"),
+    }
+    return Lane(**arrays)
+
+
+def sample_raters(
+    problems: Sequence[Problem], *, random_seed: int, chains: int = 2, warmup: int = 250, draws: int = 400
+) -> list[Draws]:
+    """Return the posterior of each construct, in float64.
+
+    Parameters
+    ----------
+    problems
+        The constructs; they are independent, and all chains run side by side.
+    random_seed
+        Seed of all chains.
+    chains, warmup, draws
+        NUTS chains per construct, adaptation steps and kept draws per chain.
+    """
+    sizes = _sizes(problems)
+    with jax.enable_x64(True):
+        lanes = [jax.tree.map(jnp.asarray, make_lane(problem, *sizes)) for problem in problems]
+        keys = jax.random.split(jax.random.key(random_seed), (len(problems), chains))
+        run = _compiled(sizes, warmup, draws)
+    # One compiled chain for all, a thread each: side by side in one program, all would take the steps of the
+    # slowest.
+    with ThreadPoolExecutor(available_cores()) as pool:
+        made = list(pool.map(lambda at: run(lanes[at[0]], keys[at]), np.ndindex(len(problems), chains)))
+    found = []
+    for c, problem in enumerate(problems):
+        own = made[c * chains : (c + 1) * chains]
+        stacked = {name: np.stack([np.asarray(one[name]) for one in own]) for name in own[0]}
+        found.append(_one_posterior(stacked, problem))
+    return found
+
+
+@lru_cache(maxsize=16)
+def _compiled(
+    sizes: tuple[int, int, int, int], warmup: int, draws: int
+) -> Callable[[Lane, jax.Array], dict[str, jax.Array]]:
+    """Return the compiled chain for problems padded to these sizes."""
+    dyads, sessions, patterns, raters = sizes
+
+    def number(*shape: int, kind: type = np.float64) -> Any:
+        return jax.ShapeDtypeStruct(shape, kind)
+
+    by_pattern = {name: number(patterns, raters) for name in ("mask", "q", "noise")}
+    shapes = {
+        "data": Data(
+            count=number(sessions, patterns), total=number(sessions, patterns, raters),
+            cross=number(patterns, raters, raters), member=number(dyads, sessions), centre=number(raters),
+            **by_pattern,
+        ),
+        **{name: number(raters) for name in ("spread", "present", "llm")},
+        "rho_prior": number(raters, 2),
+        "shared_prior": number(2),
+        **{name: number(kind=np.bool_) for name in ("tokens", "sessions", "dyads", "shared_rho", "shared_c")},
+    }  # fmt: skip
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return _chain.lower(Lane(**shapes), key, warmup, draws).compile()
+
+
+def _sizes(problems: Sequence[Problem]) -> tuple[int, int, int, int]:
+    """Return dyads, sessions, patterns and raters to pad to.
+
+    Rounded up to a power of two, so that studies of about one size share one compiled sampler.
+    """
+    every = [one.statistics for one in problems]
+    counts = {
+        "dyads": max(len(one.member) for one in every),
+        "sessions": max(len(one.count) for one in every),
+        "patterns": max(len(one.mask) for one in every),
+    }
+    dyads, sessions, patterns = (
+        1 << (max(_FEWEST[name], most) - 1).bit_length() for name, most in counts.items()
+    )
+    return dyads, sessions, patterns, max(_FEWEST["raters"], *(len(one.spread) for one in problems))
+
+
+def _one_posterior(found: dict[str, Floats], problem: Problem) -> Draws:
+    """Return the draws of the raters that are there, chains end to end, with their diagnostics."""
+    diverging = found.pop("diverging")
+    by_rater = ("mu", "g", "h", "sigma")
+    own = {
+        name: values[..., : len(problem.spread)] if name in by_rater else values
+        for name, values in found.items()
+    }
+    together = np.concatenate(
+        [values if values.ndim == 3 else values[..., None] for values in own.values()], axis=-1
+    )
+    together = together[..., np.ptp(together, axis=(0, 1)) > 0]
+    flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in own.items()}
+    return replace(
+        Draws(**flat, rhat=1.0, ess=0.0, divergences=int(diverging.sum())),
+        rhat=float(np.max(split_gelman_rubin(together))),
+        ess=float(np.min(effective_sample_size(together))),
+    )

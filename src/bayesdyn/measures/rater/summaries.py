@@ -1,0 +1,289 @@
+"""From draws of the rater model to the likelihood summary of each exchange, and the table of raters."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesdyn.measures.rater.sampler import Draws
+
+type Floats = NDArray[np.float64]
+
+SOURCES = ("true score", "shared by LLMs", "dyad", "session", "exchange", "replicates")
+"""What the variance of one rating is made of; the last four are the rater's own error."""
+
+_MOST_DRAWS = 200
+_MOST_EXCHANGES = 1000
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Draws with the origin and unit of the true score fixed.
+
+    Attributes
+    ----------
+    severity, discrimination, shared, sigma
+        (draw, rater) in units of the scale (discrimination: none). ``shared`` is the SD of the error that
+        LLMs share in a rating of this rater.
+    mean, variance
+        (draw,) mean m and variance of the true score; a rating is ``m + severity_r + discrimination_r
+        (theta - m) + error``, so severity is how much higher a rater rates an average exchange.
+    w
+        (draw,) share of the error variance that follows token variance.
+    true_share, error_share
+        (draw, 3) parts of exchange, session, dyad in the true score, and in a rater's own error.
+    """
+
+    severity: Floats
+    discrimination: Floats
+    shared: Floats
+    sigma: Floats
+    mean: Floats
+    variance: Floats
+    w: Floats
+    true_share: Floats
+    error_share: Floats
+
+    def at(self, draw: int | None) -> "Point":
+        """Return one draw, or, at None, the posterior means (geometric where positive)."""
+        if draw is not None:
+            return Point(
+                self.severity[draw], self.discrimination[draw], self.shared[draw], self.sigma[draw],
+                float(self.mean[draw]), float(self.variance[draw]), float(self.w[draw]),
+                self.true_share[draw], self.error_share[draw],
+            )  # fmt: skip
+        return Point(
+            self.severity.mean(axis=0), _geometric(self.discrimination),
+            np.sqrt(np.square(self.shared).mean(axis=0)), _geometric(self.sigma), float(self.mean.mean()),
+            float(_geometric(self.variance)), float(self.w.mean()), self.true_share.mean(axis=0),
+            self.error_share.mean(axis=0),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of each parameter of :class:`Scale`, without the axis of draws."""
+
+    severity: Floats
+    discrimination: Floats
+    shared: Floats
+    sigma: Floats
+    mean: float
+    variance: float
+    w: float
+    true_share: Floats
+    error_share: Floats
+
+    def own_variance(self, q: Floats, noise: Floats) -> Floats:
+        """Return the variance of each rating's own error, of all levels, shape (exchange, rater)."""
+        follows = self.error_share[0] * self.w * (q - 1)
+        return np.square(self.sigma) * (1 + follows) + noise
+
+    def weights(self, rated: NDArray[np.bool_], own: Floats) -> tuple[Floats, Floats]:
+        """Return the weights of generalised least squares, shape (exchange, rater), and their precision.
+
+        The weights are those of the ratings' deviations in the score; the covariance of the errors is what
+        LLMs share (rank one) plus what is each rater's own, inverted by Sherman & Morrison.
+        """
+        pull = np.where(rated, self.discrimination / own, 0.0)
+        drag = np.where(rated, self.shared / own, 0.0)
+        drop = (drag * self.discrimination).sum(axis=1) / (1 + (drag * self.shared).sum(axis=1))
+        weights = pull - drag * drop[:, None]
+        precision = (weights * self.discrimination).sum(axis=1)
+        scaled = np.divide(
+            weights, precision[:, None], out=np.zeros_like(weights), where=precision[:, None] > 0
+        )
+        return scaled, precision
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Likelihood summary of one construct, in units of the scale.
+
+    Attributes
+    ----------
+    score, se
+        (exchange,) location and standard error of what the ratings say; NaN where no rater rated.
+    kappa_sd
+        Posterior SD of the log error variance, averaged over exchanges.
+    reliability
+        (draw,) var(theta) / (var(theta) + mean squared se).
+    level_reliability
+        (draw, 3) reliability of exchanges within sessions, of sessions' means within dyads, of dyads' means;
+        NaN where the level is not told apart.
+    budget
+        (source, rater) shares of the variance of one rating, posterior means, see :data:`SOURCES`.
+    effective_raters
+        (draw,) how many independent LLMs would tell as much as these do.
+    parts
+        (rater,) each rater's part of the score's own error, and last the shared part: a unit vector.
+    """
+
+    score: Floats
+    se: Floats
+    kappa_sd: float
+    reliability: Floats
+    level_reliability: Floats
+    budget: Floats
+    effective_raters: Floats
+    parts: Floats
+
+
+def fix_scale(draws: Draws, human: NDArray[np.bool_]) -> Scale:
+    """Return the draws on a scale: humans anchor it if there are any, else all raters do.
+
+    With humans, their mean discrimination is 1 and their mean severity 0. Without, the discriminations have
+    geometric mean 1 and the severities sum 0, so the true score is in the units of the average rater.
+    Severities are taken at the mean of the true score, where the ratings are: as intercepts at a true score
+    of 0, off the scale, they would mostly tell the error of the discriminations.
+
+    Parameters
+    ----------
+    draws
+        Posterior of one construct.
+    human
+        (rater,) who is human.
+    """
+    anchored = bool(human.any())
+    anchors = human if anchored else np.ones(len(human), dtype=bool)
+    unit = draws.g[:, human].mean(axis=1) if anchored else np.exp(np.log(draws.g).mean(axis=1))
+    mean = draws.mu[:, anchors].mean(axis=1)
+    return Scale(
+        severity=draws.mu - mean[:, None],
+        discrimination=draws.g / unit[:, None],
+        shared=draws.h,
+        sigma=draws.sigma,
+        mean=mean,
+        variance=np.square(unit),
+        w=draws.w,
+        true_share=draws.true_share,
+        error_share=draws.error_share,
+    )
+
+
+def summarise(
+    scale: Scale,
+    value: Floats,
+    q: Floats,
+    noise: Floats,
+    human: NDArray[np.bool_],
+    exchanges: tuple[float, float],
+) -> Summary:
+    """Return score and standard error as a likelihood summary: no prior of theta is in it.
+
+    The score is the generalised least squares estimate of the true score at posterior means of the rater
+    parameters, all parts of the error counted. The log error variance of an exchange has a posterior; ``se``
+    is exp of half its mean, and ``kappa_sd`` is its SD, so that the error SD is ``se exp(kappa / 2)`` with
+    ``kappa ~ N(0, kappa_sd^2)``. The posterior is gone through at up to 1,000 exchanges of each set of
+    raters, evenly spaced; of the others, the mean of their set is taken for how far it lies from the value at
+    posterior means.
+
+    Parameters
+    ----------
+    scale
+        Draws on a fixed scale.
+    value, q, noise
+        (exchange, rater): ratings with NaN where unrated, relative token variance, replicate noise.
+    human
+        (rater,) who is human.
+    exchanges
+        Harmonic mean of the exchanges in a session, and of the sessions in a dyad.
+    """
+    rated = np.isfinite(value)
+    any_rated = rated.any(axis=1)
+    middle = scale.at(None)
+    own = middle.own_variance(q, noise)
+    weights, precision = middle.weights(rated, own)
+    away = np.where(rated, value - middle.severity - middle.mean, 0.0)
+    score = np.where(any_rated, middle.mean + (weights * away).sum(axis=1), np.nan)
+    log_variance = np.full(len(value), np.nan)
+    log_variance[any_rated] = -np.log(precision[any_rated])
+
+    thin = kept_draws(scale)
+    sets, member = np.unique(rated, axis=0, return_inverse=True)
+    member = member.reshape(-1)
+    level, mean_variance = np.zeros(len(thin)), np.zeros(len(thin))
+    for number, raters in enumerate(sets):
+        every = np.flatnonzero(member == number)
+        if not raters.any():
+            continue
+        some = every[np.unique(np.linspace(0, len(every) - 1, _MOST_EXCHANGES).astype(int))]
+        logs = np.stack([_log_variances(scale.at(int(d)), rated[some], q[some], noise[some]) for d in thin])
+        log_variance[every] += (logs.mean(axis=0) - log_variance[some]).mean()
+        share = len(every) / any_rated.sum()
+        level += share * logs.mean(axis=1)
+        mean_variance += share * np.exp(logs).mean(axis=1)
+
+    usual = sets[np.bincount(member[any_rated], minlength=len(sets)).argmax()]
+    noise_of = _mean_noise(noise, rated)
+    found = [_of_draw(scale.at(int(d)), usual, noise_of, human, exchanges) for d in thin]
+    shared = float((weights[any_rated] * middle.shared).sum(axis=1).mean())
+    parts = np.append(np.sqrt(np.square(weights[any_rated]) * own[any_rated]).mean(axis=0), shared)
+    return Summary(
+        score=score,
+        se=np.exp(log_variance / 2),
+        kappa_sd=float(level.std(ddof=1)),
+        reliability=scale.variance[thin] / (scale.variance[thin] + mean_variance),
+        level_reliability=np.stack([one[0] for one in found]),
+        budget=np.mean([one[1] for one in found], axis=0),
+        effective_raters=np.array([one[2] for one in found]),
+        parts=parts / np.linalg.norm(parts),
+    )
+
+
+def kept_draws(scale: Scale) -> NDArray[np.int64]:
+    """Return the places of at most 200 draws, evenly spaced: what summaries go through and files keep."""
+    return np.unique(np.linspace(0, len(scale.w) - 1, _MOST_DRAWS).astype(np.int64))
+
+
+def _geometric(values: Floats) -> Floats:
+    return np.exp(np.log(values).mean(axis=0))
+
+
+def _log_variances(at: Point, rated: NDArray[np.bool_], q: Floats, noise: Floats) -> Floats:
+    return -np.log(at.weights(rated, at.own_variance(q, noise))[1])
+
+
+def _mean_noise(noise: Floats, rated: NDArray[np.bool_]) -> Floats:
+    count = np.maximum(rated.sum(axis=0), 1)
+    return np.where(rated, noise, 0.0).sum(axis=0) / count
+
+
+def _of_draw(
+    at: Point,
+    raters: NDArray[np.bool_],
+    noise: Floats,
+    human: NDArray[np.bool_],
+    exchanges: tuple[float, float],
+) -> tuple[Floats, Floats, float]:
+    """Return reliabilities by level, the error budget, and the effective number of LLMs, at average q."""
+    own = np.square(at.sigma) + noise
+    (weights,), _ = at.weights(raters[None, :], own[None, :])
+    shared = float(weights @ at.shared) ** 2
+    parts = at.true_share * shared + (np.square(weights) @ np.square(at.sigma)) * at.error_share
+    parts[0] += np.square(weights) @ noise
+    per_session, per_dyad = exchanges
+    error = (
+        parts[0],
+        parts[1] + parts[0] / per_session,
+        parts[2] + (parts[1] + parts[0] / per_session) / per_dyad,
+    )
+    levels = np.array(
+        [
+            share * at.variance / (share * at.variance + part) if share > 0 else np.nan
+            for share, part in zip(at.true_share, error, strict=True)
+        ]
+    )
+    if at.true_share[0] == 1:
+        levels[:] = np.nan
+    sigma = np.square(at.sigma)[:, None] * at.error_share[[2, 1, 0]]
+    budget = np.column_stack(
+        [np.square(at.discrimination) * at.variance, np.square(at.shared), sigma, noise]
+    ).T
+    llm = raters & ~human
+    effective = float("nan")
+    if llm.any():
+        alone = np.square(at.discrimination) / (np.square(at.shared) + own)
+        _, together = at.weights(llm[None, :], own[None, :])
+        effective = float(together[0] / alone[llm].mean())
+    return levels, budget / budget.sum(axis=0), effective
