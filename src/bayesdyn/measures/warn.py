@@ -115,17 +115,18 @@ def say_what_is_shared(parts: Sequence[Part], assumed: Assumed, notes: Notes) ->
     """Say what tells the error that LLMs have in common: humans, a prior, or nothing."""
     for part in parts:
         name, llms = part.construct, int((~part.human).sum())
-        if part.identified == "coder":
+        if part.identified == "coder" and part.problem.discrimination == "free":
             c, d = assumed.coder_prior
             notes.add(
                 f"{name}: humans anchor the scale. No two of them rated the same {FEWEST_OVERLAP} exchanges: "
                 f"a coder's reliability is an assumption, Beta({c:g}, {d:g}) with mean {c / (c + d):.2f}. "
                 "The reliability of the LLMs, and the error that they share, lean on it."
             )
-        elif part.identified == "humans":
+        elif part.identified in ("coder", "humans"):
+            tell = llms > 1 and part.problem.shared_prior is not None and part.identified == "humans"
             notes.add(
                 f"{name}: humans anchor the scale"
-                + (" and tell how much of what the LLMs agree on is error." if llms > 1 else ".")
+                + (" and tell how much of what the LLMs agree on is error." if tell else ".")
             )
         if llms < 2:
             continue
