@@ -163,7 +163,9 @@ def agreement_tables(agreement: pd.DataFrame | None) -> list[Table]:
 
 def _agreement(part: pd.DataFrame, title: str) -> Table:
     prob = level(float(part["ci_prob"].iloc[0]))
-    noted = bool((part["note"].fillna("") != "").any())
+    notes = part["note"].fillna("").unique().tolist()
+    # A note that holds for every row is told once, in the caption.
+    noted, told = (len(notes) > 1, "") if len(notes) != 1 else (False, stopped(notes[0]) if notes[0] else "")
     groups = []
     for construct, own in part.groupby("construct", sort=False):
         rows = []
@@ -178,7 +180,7 @@ def _agreement(part: pd.DataFrame, title: str) -> Table:
     texts = ("raters", "statistic") + (("note",) if noted else ())
     return Table(
         f"{title}, with {prob} intervals: as if all rows were independent, and with whole dyads drawn anew "
-        "(bootstrap percentiles).",
+        f"(bootstrap percentiles). {told}".strip(),
         (*texts, "estimate", f"{prob}, independent", f"{prob}, dyads", "n"),
         tuple(groups),
         text_columns=len(texts),
