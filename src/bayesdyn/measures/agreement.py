@@ -173,7 +173,6 @@ def _of_complete(
     clusters = np.unique(dyad, return_inverse=True)[1].astype(np.int64)
     weights = _weights(clusters, how)
     several: list[tuple[list[Coefficient], Family]] = [(intraclass(values, how.ci_prob), family_of(values))]
-    points = None
     if panel.level == "exchange" and panel.scale is not None:
         points, size = points_of(values, *panel.scale), _points(panel.scale)
         several.append(_without_interval(fleiss(points, size)))

@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-from typing import Any
 
 _KEY = re.compile(r"""^\s*((?:"[^"]*"|'[^']*'|[\w-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[\w-]+))*)\s*=(.*)$""")
 _HEADER = re.compile(r"^\s*(\[\[?.*?\]\]?)\s*(#.*)?$")
@@ -54,7 +53,7 @@ def _table(header: str) -> tuple[str, ...]:
         return ()  # a line of an array over several lines
 
 
-def _keys_down(value: Any) -> tuple[str, ...]:
+def _keys_down(value: object) -> tuple[str, ...]:
     path: list[str] = []
     while value and isinstance(value, dict | list):
         if isinstance(value, list):

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
@@ -74,12 +74,13 @@ class MeasuresFrom(Frozen):
 
     @field_validator("reliability_prior", "coder_prior", "shared_prior", mode="before")
     @classmethod
-    def _betas(cls, value: Any) -> Any:
+    def _betas(cls, value: object) -> object:
         if value is False:
             return value
-        for prior in value.values() if isinstance(value, dict) else [value]:
-            whole = isinstance(prior, list | tuple) and len(prior) == 2
-            if not whole or not all(isinstance(part, int | float) and part > 0 for part in prior):
+        given: list[object] = list(value.values()) if isinstance(value, dict) else [value]
+        for prior in given:
+            parts: list[object] = list(prior) if isinstance(prior, list | tuple) else []
+            if len(parts) != 2 or not all(isinstance(part, int | float) and part > 0 for part in parts):
                 raise ValueError("it is no Beta; Give two numbers above 0, as [6, 4], or a table of them")
         return value
 

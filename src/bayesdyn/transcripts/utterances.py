@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -144,7 +143,7 @@ def in_order(utterances: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 def _as_text(column: pd.Series) -> pd.Series:
     """Text of any column: missing is empty, and a whole number that came as 3.0 is 3."""
 
-    def text(value: Any) -> str:
+    def text(value: object) -> str:
         if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
             return ""
         return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

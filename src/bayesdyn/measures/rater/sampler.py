@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -142,8 +141,8 @@ def _compiled(
     """Return the compiled chain for problems padded to these sizes."""
     dyads, sessions, patterns, raters = sizes
 
-    def number(*shape: int, kind: type = np.float64) -> Any:
-        return jax.ShapeDtypeStruct(shape, kind)
+    def number(*shape: int, kind: type = np.float64) -> jax.Array:
+        return jnp.zeros(shape, kind)
 
     by_pattern = {name: number(patterns, raters) for name in ("mask", "q", "noise")}
     shapes = {

@@ -53,7 +53,7 @@ def read_yaml(path: Path, noun: str) -> tuple[Mapping[str, Any], yaml.Node]:
 
 
 def validated[Model: Frozen](
-    model: type[Model], value: Mapping[str, Any], node: yaml.Node, title: str, context: Any = None
+    model: type[Model], value: Mapping[str, object], node: yaml.Node, title: str, context: object = None
 ) -> Model:
     """Return ``value`` as ``model``.
 
@@ -142,7 +142,7 @@ def _field_names(model: type[BaseModel]) -> list[str]:
     return names
 
 
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield cast(type[BaseModel], annotation)
     for part in get_args(annotation):
