@@ -11,7 +11,21 @@ from bayesdyn.errors import FaultList
 from bayesdyn.measures.cells import Cells, gather_cells
 from bayesdyn.measures.dataset import RESERVED, Notes, assemble, pick_covariates, sorted_by_key
 from bayesdyn.measures.given import as_measures
-from bayesdyn.measures.halo import Residuals, error_correlation, of_scores, shared_correlation
+from bayesdyn.measures.graded.answers import Answers, gather_answers
+from bayesdyn.measures.halo import (
+    Residuals,
+    error_correlation,
+    observed_share,
+    of_scores,
+    shared_correlation,
+)
+from bayesdyn.measures.modelled import (
+    Likelihood,
+    Modelled,
+    chosen_likelihoods,
+    fixed_scale,
+    model_raters,
+)
 from bayesdyn.measures.rater.model import SHARED_PRIOR
 from bayesdyn.measures.rater.parts import (
     CODER_PRIOR,
@@ -23,8 +37,6 @@ from bayesdyn.measures.rater.parts import (
 )
 from bayesdyn.measures.rater.places import Places, find_places
 from bayesdyn.measures.rater.posterior import posterior_of
-from bayesdyn.measures.rater.sampler import Draws, sample_raters
-from bayesdyn.measures.rater.summaries import Scale, Summary, fix_scale, summarise
 from bayesdyn.measures.rater.tables import with_raters
 from bayesdyn.measures.warn import (
     say_halo,
@@ -47,6 +59,7 @@ def measure(
     human: pd.DataFrame | None = None,
     *,
     exchanges: pd.DataFrame | None = None,
+    likelihood: Likelihood | Mapping[str, Likelihood] = "gaussian",
     random_seed: int = 1,
     reliability_prior: tuple[float, float] | Mapping[str, tuple[float, float]] = (6.0, 4.0),
     coder_prior: tuple[float, float] = CODER_PRIOR,
@@ -74,6 +87,11 @@ def measure(
     exchanges
         The exchanges of the study; those without any rating become rows of NaN, and their further columns
         (numeric or short text, never transcript text) become covariates. None: those of ``ratings``.
+    likelihood
+        ``"gaussian"``: of values and expected scores. ``"ordinal"``: graded responses on the points of the
+        scale, or on whole distributions over them (:mod:`bayesdyn.measures.graded.density`); for constructs
+        whose ratings pile up at an end, where a Gaussian summary can fake moderation. One for all, or a
+        mapping from construct, Gaussian where not named.
     random_seed
         Seed of the sampler.
     reliability_prior
@@ -134,7 +152,8 @@ def measure(
     InputError
         All faults at once: of the tables, a rater in both tables, human ratings of no exchange of the
         study, ratings of exchanges that are not in ``exchanges``, a construct without three ratings that
-        differ, an option that is none.
+        differ, an option that is none; with an ordinal likelihood, values between the points of the scale
+        without a distribution, and a scale that is not known.
     """
     notes = Notes()
     assumed = Assumed(discrimination, reliability_prior, coder_prior, shared_prior, levels)
@@ -146,32 +165,29 @@ def measure(
         covariates = pick_covariates(keys, cells.constructs, None, notes, faults)
     places = find_places(cells, most_sessions, notes)
     parts = _parts(cells, places, assumed, notes, faults)
+    answers = _answers(table, cells, parts, likelihood, assumed, faults)
     faults.raise_if_any(_TITLE)
-    posteriors = sample_raters([part.problem for part in parts], random_seed=random_seed, draws=draws)
-    scales = [fix_scale(found, part.human) for found, part in zip(posteriors, parts, strict=True)]
-    summaries = [
-        summarise(scale, part.value, part.q, part.noise, part.human, places.sizes)
-        for scale, part in zip(scales, parts, strict=True)
-    ]
-    for part, found in zip(parts, posteriors, strict=True):
-        warn_of_fit(part, found, notes)
-    warn_of_ends(cells, notes)
+    bounds = list(zip(cells.lowest, cells.highest, strict=True))
+    modelled = model_raters(parts, answers, places, bounds, random_seed=random_seed, draws=draws)
+    for one in modelled:
+        warn_of_fit(one, notes)
+    warn_of_ends(cells, modelled, notes)
     say_what_is_shared(parts, assumed, notes)
-    corr = _halo(cells, parts, scales, summaries, notes)
-    score = np.column_stack([found.score for found in summaries])
-    se = np.column_stack([found.se for found in summaries])
+    corr = _halo(cells, modelled, notes)
+    score = np.column_stack([one.summary.score for one in modelled])
+    se = np.column_stack([one.summary.se for one in modelled])
     warn_of_twins(cells.constructs, score, se, corr, notes)
     made = assemble(
         keys,
         cells.constructs,
-        {"score": score, "se": se, **_posteriors(places, scales, summaries)},
-        _by_construct(cells, posteriors, summaries, scales),
+        {"score": score, "se": se, **_posteriors(places, modelled)},
+        {**_by_construct(cells, modelled), **fixed_scale(modelled)},
         corr,
         covariates,
         notes,
         min((part.identified for part in parts), key=_STRENGTH.index),
     )
-    return with_raters(made, cells, parts, scales, summaries)
+    return with_raters(made, cells, modelled)
 
 
 def _tables(
@@ -237,21 +253,49 @@ def _parts(cells: Cells, places: Places, assumed: Assumed, notes: Notes, faults:
     return parts
 
 
-def _halo(
-    cells: Cells, parts: list[Part], scales: list[Scale], summaries: list[Summary], notes: Notes
-) -> NDArray[np.float64]:
+def _answers(
+    table: pd.DataFrame,
+    cells: Cells,
+    parts: list[Part],
+    likelihood: Likelihood | Mapping[str, Likelihood],
+    assumed: Assumed,
+    faults: FaultList,
+) -> dict[str, Answers]:
+    """Return the answers of the constructs with an ordinal likelihood."""
+    chosen = chosen_likelihoods(likelihood, cells.constructs, faults)
+    found = {}
+    for part in parts:
+        if chosen[part.construct] != "ordinal":
+            continue
+        if assumed.choice == "equal":
+            faults.add(
+                'discrimination="equal" is on the raw scale, which an ordinal likelihood has not',
+                'Use discrimination="proportional"',
+            )
+        names = tuple(cells.raters[r] for r in part.raters)
+        answers = gather_answers(table, cells.keys, part.construct, names, faults)
+        if answers is not None:
+            found[part.construct] = answers
+    return found
+
+
+def _halo(cells: Cells, modelled: list[Modelled], notes: Notes) -> NDArray[np.float64]:
     """Return the error correlation of the scores over constructs."""
     size = (len(cells.constructs), len(cells.raters))
     standard = np.full((len(cells.keys), *size), np.nan)
     error_sd, shared_sd = np.full(size, np.nan), np.zeros(size[0])
     shares = np.zeros((size[0], size[1] + 1))
-    for c, (part, scale, found) in enumerate(zip(parts, scales, summaries, strict=True)):
-        at = scale.at(None)
+    parts = [one.part for one in modelled]
+    for c, one in enumerate(modelled):
+        part, at = one.part, one.scale.at(None)
         loading = at.discrimination * np.sqrt(at.variance)
         standard[:, c, part.raters] = (part.value - at.severity - at.mean) / loading
         error_sd[c, part.raters] = at.sigma / loading
+        if one.ordinal:
+            # Ends of the scale squeeze the raw differences: the model's errors are then too large for them.
+            error_sd[c] *= observed_share(standard[:, c], error_sd[c], cells.human)
         shared_sd[c] = (at.shared / loading).max()
-        shares[c, [*part.raters, -1]] = found.parts
+        shares[c, [*part.raters, -1]] = one.summary.parts
     residuals = Residuals(standard, error_sd, shared_sd, cells.human)
     corr, seen, shrinkage = error_correlation(residuals)
     common = shared_correlation(residuals, corr) if any(p.identified == "humans" for p in parts) else None
@@ -261,27 +305,22 @@ def _halo(
     return of_scores(corr, corr if common is None else common, shares)
 
 
-def _posteriors(
-    places: Places, scales: list[Scale], summaries: list[Summary]
-) -> dict[str, NDArray[np.float64]]:
-    found = [
-        posterior_of(
-            one.score, one.se, places.session, places.dyad, at.mean, at.variance * at.true_share
-        )
-        for one, at in zip(summaries, (scale.at(None) for scale in scales), strict=True)
-    ]  # fmt: skip
+def _posteriors(places: Places, modelled: list[Modelled]) -> dict[str, NDArray[np.float64]]:
+    found = []
+    for one in modelled:
+        at, told = one.scale.at(None), one.summary
+        variances = at.variance * at.true_share
+        found.append(posterior_of(told.score, told.se, places.session, places.dyad, at.mean, variances))
     return {
         name: np.column_stack([pair[place] for pair in found])
         for place, name in enumerate(("posterior_mean", "posterior_sd"))
     }
 
 
-def _by_construct(
-    cells: Cells, posteriors: list[Draws], summaries: list[Summary], scales: list[Scale]
-) -> dict[str, NDArray[np.float64]]:
-    reliability = np.column_stack([found.reliability for found in summaries])
-    shared = np.column_stack([draws.s for draws in posteriors])
-    effective = np.column_stack([found.effective_raters for found in summaries])
+def _by_construct(cells: Cells, modelled: list[Modelled]) -> dict[str, NDArray[np.float64]]:
+    reliability = np.column_stack([one.summary.reliability for one in modelled])
+    shared = np.column_stack([one.draws.s for one in modelled])
+    effective = np.column_stack([one.summary.effective_raters for one in modelled])
     return {
         "reliability": reliability.mean(axis=0),
         "reliability_lower": np.quantile(reliability, 0.05, axis=0),
@@ -290,7 +329,10 @@ def _by_construct(
         "shared_error_lower": np.quantile(shared, 0.05, axis=0),
         "shared_error_upper": np.quantile(shared, 0.95, axis=0),
         "effective_raters": effective.mean(axis=0),
-        "kappa_sd": np.array([found.kappa_sd for found in summaries]),
-        "token_weight": np.array([scale.w.mean() for scale in scales]),
+        "kappa_sd": np.array([one.summary.kappa_sd for one in modelled]),
+        "token_weight": np.array([one.scale.w.mean() for one in modelled]),
         "floor_share": cells.floor_share,
+        "floor_predicted": np.array([one.ends.floor for one in modelled]),
+        "ceiling_share": cells.ceiling_share,
+        "ceiling_predicted": np.array([one.ends.ceiling for one in modelled]),
     }

@@ -31,6 +31,8 @@ class Cells:
     floor_share, ceiling_share
         (construct,) share of ratings whose nearest scale point is the lowest, the highest; NaN where the
         scale is not known.
+    lowest, highest
+        (construct,) the ends of its scale; NaN where not known.
     """
 
     keys: pd.DataFrame
@@ -42,6 +44,8 @@ class Cells:
     token: NDArray[np.float64]
     floor_share: NDArray[np.float64]
     ceiling_share: NDArray[np.float64]
+    lowest: NDArray[np.float64]
+    highest: NDArray[np.float64]
 
 
 def gather_cells(table: pd.DataFrame, keys: pd.DataFrame) -> Cells:
@@ -88,6 +92,8 @@ def gather_cells(table: pd.DataFrame, keys: pd.DataFrame) -> Cells:
         token=token.reshape(shape),
         floor_share=at_floor,
         ceiling_share=at_ceiling,
+        lowest=_ends(rated["scale_min"], columns, len(constructs), np.fmin),
+        highest=_ends(rated["scale_max"], columns, len(constructs), np.fmax),
     )
 
 
@@ -129,3 +135,10 @@ def _shares(
     floor = np.bincount(columns[known & (value < low + 0.5)], minlength=size) / total
     ceiling = np.bincount(columns[known & (value > high - 0.5)], minlength=size) / total
     return floor, ceiling
+
+
+def _ends(scale: pd.Series, columns: NDArray[np.int64], size: int, end: np.ufunc) -> NDArray[np.float64]:
+    """Return an end of each construct's scale; ``fmin`` and ``fmax`` pass over those not known."""
+    found = np.full(size, np.nan)
+    end.at(found, columns, scale.to_numpy(dtype=np.float64))
+    return found

@@ -130,6 +130,31 @@ def shared_correlation(residuals: Residuals, own: NDArray[np.float64]) -> NDArra
     return found
 
 
+def observed_share(
+    value: NDArray[np.float64], error_sd: NDArray[np.float64], human: NDArray[np.bool_]
+) -> float:
+    """Return how large one construct's differences between raters are, of what the error SDs say.
+
+    Parameters
+    ----------
+    value
+        (exchange, rater) as in :class:`Residuals`.
+    error_sd, human
+        (rater,) of that construct.
+
+    Returns
+    -------
+    float
+        Root of the ratio of mean squares; 1 where no two raters of a kind rated one exchange.
+    """
+    residuals = Residuals(value[:, None], error_sd[None], np.zeros(1), human)
+    top = bottom = 0.0
+    for r, s in residuals.pairs()[0]:
+        products, n, own = _pair(residuals, r, s)
+        top, bottom = top + float(products[0, 0]), bottom + float((n * own)[0, 0])
+    return float(np.sqrt(top / bottom)) if bottom > 0 else 1.0
+
+
 def _pair(
     residuals: Residuals, r: int, s: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 
 from bayesdyn.measures.cells import Cells
 from bayesdyn.measures.dataset import Notes
+from bayesdyn.measures.modelled import Modelled
 from bayesdyn.measures.rater.contradictions import misfit
 from bayesdyn.measures.rater.parts import FEWEST_OVERLAP, Assumed, Part
-from bayesdyn.measures.rater.sampler import Draws
 
 FLOOR = 0.30
 """Share of ratings at an end of the scale above which a Gaussian summary is not to be trusted."""
+
+MISPREDICTED = 0.1
+"""Difference of observed and predicted share at an end of the scale above which the model is warned of."""
 
 TWINS = 0.9
 """Correlation of true scores above which two constructs count as one (Kline 2011, ch. 5, says .85 to .90)."""
@@ -22,15 +25,21 @@ _RHAT, _ESS = 1.02, 200.0
 _FEWEST_TWINS = 30
 
 
-def warn_of_ends(cells: Cells, notes: Notes) -> None:
-    """Warn of constructs whose ratings pile up at an end of the scale."""
-    for share, end in ((cells.floor_share, "floor"), (cells.ceiling_share, "ceiling")):
-        for name, found in zip(cells.constructs, share, strict=True):
-            if found > FLOOR:
+def warn_of_ends(cells: Cells, modelled: Sequence[Modelled], notes: Notes) -> None:
+    """Warn where ratings pile up at an end of the scale, and more of them than the rater model predicts."""
+    for end, share in (("floor", cells.floor_share), ("ceiling", cells.ceiling_share)):
+        for one, found in zip(modelled, share, strict=True):
+            name, predicted = one.part.construct, getattr(one.ends, end)
+            if not one.ordinal and (found > FLOOR or abs(found - predicted) > MISPREDICTED):
                 notes.add(
-                    f"Warning: {name}: {found:.0%} of the ratings are at the scale's {end}. A Gaussian "
-                    "summary is then wrong in a way that can fake moderation: read interactions with it "
-                    "with great care."
+                    f"Warning: {name}: {found:.0%} of the ratings are at the scale's {end}, where the "
+                    f"Gaussian rater model predicts {predicted:.0%}. A Gaussian summary can then fake "
+                    'moderation: use likelihood="ordinal" for it, and compare.'
+                )
+            elif one.ordinal and abs(found - predicted) > MISPREDICTED:
+                notes.add(
+                    f"Warning: {name}: {found:.0%} of the ratings are at the scale's {end}, where the "
+                    f"ordinal rater model predicts {predicted:.0%}: it does not describe these ratings."
                 )
 
 
@@ -71,8 +80,9 @@ def warn_of_twins(
             )
 
 
-def warn_of_fit(part: Part, draws: Draws, notes: Notes) -> None:
+def warn_of_fit(one: Modelled, notes: Notes) -> None:
     """Warn where the sampler did not converge or the covariance of the raters contradicts the model."""
+    part, draws = one.part, one.draws
     name = part.construct
     if draws.rhat > _RHAT or draws.ess < _ESS or draws.divergences:
         notes.add(
@@ -80,7 +90,12 @@ def warn_of_fit(part: Part, draws: Draws, notes: Notes) -> None:
             f"{draws.ess:.0f}, divergences {draws.divergences}): raise draws, or look at the ratings."
         )
     raters = len(part.raters)
-    if raters < 2:
+    if one.ordinal:
+        notes.add(
+            f"{name}: ordinal rater model of the points of the scale. Its scores continue the scale below "
+            "its floor and above its ceiling, and their standard errors grow there."
+        )
+    if raters < 2 or one.ordinal:
         return
     assumed = part.problem.discrimination
     g, h, error = draws.g.mean(axis=0), draws.h.mean(axis=0), np.square(draws.sigma).mean(axis=0)

@@ -204,8 +204,9 @@ def _standardisation(
     """Return shift and scale (C,): the spec's, else the measures', else moments of the latent scores."""
     fixed: Mapping[str, tuple[float, float]] = {name: (shift, scale) for name, shift, scale in spec.scale}
     if "shift" in picked and "scale" in picked:
-        given = zip(picked["shift"].values, picked["scale"].values, strict=True)
-        fixed = {**dict(zip(constructs, given, strict=True)), **fixed}
+        given = zip(constructs, picked["shift"].values, picked["scale"].values, strict=True)
+        # NaN: these measures leave that construct to its moments.
+        fixed = {**{name: (at, unit) for name, at, unit in given if np.isfinite([at, unit]).all()}, **fixed}
     shift, scale = np.empty(len(constructs)), np.empty(len(constructs))
     for c, name in enumerate(constructs):
         if name in fixed:

@@ -118,7 +118,9 @@ def unpack(lane: Lane, z: Mapping[str, jax.Array]) -> tuple[Parameters, jax.Arra
     log_prior = _normal(jnp.where(lane.present > 0, (mu - lane.data.centre) / lane.spread, z["mu"]))
 
     rho_free = 3 * z["rho"] / root_n
-    log_prior += jnp.where(used_rho > 0, _beta(rho_free, lane.rho_prior), -0.5 * jnp.square(z["rho"])).sum()
+    log_prior += jnp.where(
+        used_rho > 0, log_beta(rho_free, lane.rho_prior), -0.5 * jnp.square(z["rho"])
+    ).sum()
     rho = jax.nn.sigmoid(jnp.where(lane.shared_rho, rho_free[0], rho_free))
 
     away = z["scale"] / root_n
@@ -127,9 +129,9 @@ def unpack(lane: Lane, z: Mapping[str, jax.Array]) -> tuple[Parameters, jax.Arra
     shared = 0.7 * jnp.exp(usual + away[0])
     tau = jnp.where(lane.shared_c, shared / jnp.sqrt(rho), lane.spread * jnp.exp(away)) * lane.present
 
-    log_prior += jnp.where(lane.tokens, _beta(z["w"], (1.0, 2.0)), -0.5 * jnp.square(z["w"]))
+    log_prior += jnp.where(lane.tokens, log_beta(z["w"], (1.0, 2.0)), -0.5 * jnp.square(z["w"]))
     with_shared = lane.shared_prior[0] > 0
-    log_prior += jnp.where(with_shared, _beta(z["s"], lane.shared_prior), -0.5 * jnp.square(z["s"]))
+    log_prior += jnp.where(with_shared, log_beta(z["s"], lane.shared_prior), -0.5 * jnp.square(z["s"]))
     s = jnp.where(with_shared, jax.nn.sigmoid(z["s"]), 0.0)
 
     true_share, of_true = _shares(lane, z["true"], TRUE_BETWEEN)
@@ -157,14 +159,14 @@ def _shares(lane: Lane, z: jax.Array, prior: tuple[float, float]) -> tuple[jax.A
     """Return the parts of exchange, session and dyad (sum 1), and the log prior density."""
     any_level = lane.sessions | lane.dyads
     both = lane.sessions & lane.dyads
-    log_prior = jnp.where(any_level, _beta(z[0] - 1.0, prior), -0.5 * jnp.square(z[0]))
-    log_prior += jnp.where(both, _beta(z[1], OF_DYADS), -0.5 * jnp.square(z[1]))
+    log_prior = jnp.where(any_level, log_beta(z[0] - 1.0, prior), -0.5 * jnp.square(z[0]))
+    log_prior += jnp.where(both, log_beta(z[1], OF_DYADS), -0.5 * jnp.square(z[1]))
     between = jnp.where(any_level, jax.nn.sigmoid(z[0] - 1.0), 0.0)
     of_dyads = jnp.where(both, jax.nn.sigmoid(z[1]), jnp.where(lane.dyads, 1.0, 0.0))
     return jnp.stack([1 - between, between * (1 - of_dyads), between * of_dyads]), log_prior
 
 
-def _beta(x: jax.Array, prior: "tuple[float, float] | jax.Array") -> jax.Array:
+def log_beta(x: jax.Array, prior: "tuple[float, float] | jax.Array") -> jax.Array:
     """Return the log density of a logit whose inverse has a Beta prior; ``prior`` has a and b last."""
     a, b = (prior[0], prior[1]) if isinstance(prior, tuple) else (prior[..., 0], prior[..., 1])
     return a * jax.nn.log_sigmoid(x) + b * jax.nn.log_sigmoid(-x)

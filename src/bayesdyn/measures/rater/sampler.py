@@ -117,6 +117,8 @@ def sample_raters(
     chains, warmup, draws
         NUTS chains per construct, adaptation steps and kept draws per chain.
     """
+    if not problems:
+        return []
     sizes = _sizes(problems)
     with jax.enable_x64(True):
         lanes = [jax.tree.map(jnp.asarray, make_lane(problem, *sizes)) for problem in problems]

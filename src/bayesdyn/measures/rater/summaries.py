@@ -214,16 +214,56 @@ def summarise(
         level += share * logs.mean(axis=1)
         mean_variance += share * np.exp(logs).mean(axis=1)
 
-    usual = sets[np.bincount(member[any_rated], minlength=len(sets)).argmax()]
-    noise_of = _mean_noise(noise, rated)
-    found = [_of_draw(scale.at(int(d)), usual, noise_of, human, exchanges) for d in thin]
-    shared = float((weights[any_rated] * middle.shared).sum(axis=1).mean())
-    parts = np.append(np.sqrt(np.square(weights[any_rated]) * own[any_rated]).mean(axis=0), shared)
-    return Summary(
+    return describe(
+        scale, rated, q, noise, human, exchanges,
         score=score,
         se=np.exp(log_variance / 2),
         kappa_sd=float(level.std(ddof=1)),
         reliability=scale.variance[thin] / (scale.variance[thin] + mean_variance),
+    )  # fmt: skip
+
+
+def describe(
+    scale: Scale,
+    rated: NDArray[np.bool_],
+    q: Floats,
+    noise: Floats,
+    human: NDArray[np.bool_],
+    exchanges: tuple[float, float],
+    *,
+    score: Floats,
+    se: Floats,
+    kappa_sd: float,
+    reliability: Floats,
+) -> Summary:
+    """Return a summary whose scores are given, with what the raters' errors are made of.
+
+    Parameters
+    ----------
+    scale, q, noise, human, exchanges
+        As in :func:`summarise`.
+    rated
+        (exchange, rater) who rated.
+    score, se, kappa_sd, reliability
+        See :class:`Summary`.
+    """
+    any_rated = rated.any(axis=1)
+    middle = scale.at(None)
+    own = middle.own_variance(q, noise)
+    weights, _ = middle.weights(rated, own)
+    sets, member = np.unique(rated[any_rated], axis=0, return_inverse=True)
+    usual = sets[np.bincount(member.reshape(-1)).argmax()]
+    found = [
+        _of_draw(scale.at(int(d)), usual, _mean_noise(noise, rated), human, exchanges)
+        for d in kept_draws(scale)
+    ]
+    shared = float((weights[any_rated] * middle.shared).sum(axis=1).mean())
+    parts = np.append(np.sqrt(np.square(weights[any_rated]) * own[any_rated]).mean(axis=0), shared)
+    return Summary(
+        score=score,
+        se=se,
+        kappa_sd=kappa_sd,
+        reliability=reliability,
         level_reliability=np.stack([one[0] for one in found]),
         budget=np.mean([one[1] for one in found], axis=0),
         effective_raters=np.array([one[2] for one in found]),

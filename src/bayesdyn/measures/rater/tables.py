@@ -6,9 +6,10 @@ import numpy as np
 import xarray as xr
 
 from bayesdyn.measures.cells import Cells
+from bayesdyn.measures.modelled import Modelled
 from bayesdyn.measures.rater.density import LEVELS
 from bayesdyn.measures.rater.parts import Part
-from bayesdyn.measures.rater.summaries import SOURCES, Scale, Summary, kept_draws
+from bayesdyn.measures.rater.summaries import SOURCES, kept_draws
 
 _BOUNDS = ("lower", "mean", "upper")
 
@@ -16,11 +17,11 @@ _BOUNDS = ("lower", "mean", "upper")
 def with_raters(
     made: xr.Dataset,
     cells: Cells,
-    parts: Sequence[Part],
-    scales: Sequence[Scale],
-    summaries: Sequence[Summary],
+    modelled: Sequence[Modelled],
 ) -> xr.Dataset:
     """Return measures with all that is told of raters; NaN where a rater has no part in a construct."""
+    parts = [one.part for one in modelled]
+    scales, summaries = [one.scale for one in modelled], [one.summary for one in modelled]
     raters, constructs = len(cells.raters), len(cells.constructs)
     table = {
         name: np.full((raters, constructs), np.nan) for name in ("severity", "discrimination", "error_sd")

@@ -1,0 +1,1 @@
+"""The ordinal rater model: answers per scale point, density, sampler, likelihood summary."""

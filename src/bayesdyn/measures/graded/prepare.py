@@ -1,0 +1,87 @@
+"""From answers to a problem of the ordinal rater model."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesdyn.measures.graded.answers import Answers
+from bayesdyn.measures.graded.density import Data, Form
+from bayesdyn.measures.graded.model import GradedProblem
+from bayesdyn.measures.rater.parts import Part
+from bayesdyn.measures.rater.places import Places
+
+MOST_EXCHANGES = 6000
+"""The raters are learnt from whole sessions of about so many exchanges at most."""
+
+_WIDEST, _NARROWEST = 0.15, 0.06
+_TOLD_AT_ONCE = 1.5
+
+
+def prepare_graded(part: Part, answers: Answers, places: Places) -> GradedProblem:
+    """Return one construct as a problem.
+
+    Parameters
+    ----------
+    part
+        The construct, its raters, and what is assumed of them, as prepared for the Gaussian model.
+    answers
+        Its answers.
+    places
+        Where the exchanges stand.
+    """
+    chosen = _learnt(places)
+    pattern = answers.pattern[chosen]
+    session = np.unique(places.session[chosen], return_inverse=True)[1].reshape(-1)
+    order = np.argsort(session, kind="stable")
+    dyad = np.unique(places.dyad[chosen], return_inverse=True)[1].reshape(-1)
+    owner = np.zeros(int(session.max()) + 1, dtype=np.int64)
+    owner[session] = dyad
+    # Sessions in the order of their dyads, so that both sums run over ascending numbers.
+    by_dyad = np.argsort(owner, kind="stable")
+    rank = np.argsort(by_dyad, kind="stable")
+    order = np.argsort(rank[session], kind="stable")
+    problem = part.problem
+    prior = problem.rho_prior
+    return GradedProblem(
+        data=Data(
+            counts=answers.padded(),
+            pattern=pattern[order],
+            session=rank[session][order],
+            owner=owner[by_dyad],
+        ),
+        form=Form(
+            repeated=answers.repeated,
+            llm=tuple(bool(one) for one in ~part.human),
+            nested=problem.sessions,
+            step=_step(np.bincount(session)),
+            dyads=int(dyad.max()) + 1,
+        ),
+        share=_started(answers, len(pattern)),
+        rho_prior=prior,
+        shared_prior=problem.shared_prior,
+        shared_rho=problem.discrimination in ("single", "proportional"),
+    )
+
+
+def _learnt(places: Places) -> NDArray[np.bool_]:
+    """Return which exchanges are learnt from: an even share of the sessions, if they hold too many."""
+    total = int(places.learnt.sum())
+    if total <= MOST_EXCHANGES:
+        return places.learnt
+    sessions = np.unique(places.session[places.learnt])
+    number = max(1, len(sessions) * MOST_EXCHANGES // total)
+    kept = sessions[np.unique(np.linspace(0, len(sessions) - 1, number).astype(np.int64))]
+    return places.learnt & np.isin(places.session, kept)
+
+
+def _started(answers: Answers, exchanges: int) -> NDArray[np.float64]:
+    share = answers.shares()
+    points = share.shape[1]
+    return (share * exchanges + 0.5) / (exchanges + 0.5 * points)
+
+
+def _step(lengths: NDArray[np.int64]) -> float:
+    """Return a step of the grid that is no wider than what the longest session tells of its level.
+
+    The trapezoid rule is exact to 1e-4 for a normal of SD s at a step of 1.5 s.
+    """
+    return float(np.clip(_TOLD_AT_ONCE / np.sqrt(lengths.max()), _NARROWEST, _WIDEST))
