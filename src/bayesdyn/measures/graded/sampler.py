@@ -11,17 +11,15 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
-from numpyro.infer import NUTS
-from scipy import optimize
 
 from bayesdyn.machine import available_cores
 from bayesdyn.measures.graded.density import Form
 from bayesdyn.measures.graded.model import GradedProblem, Lane, log_posterior, unpack
+from bayesdyn.measures.whitened import find_shape, sample_whitened
 
 type Floats = NDArray[np.float64]
 
-_WARMUP, _DEPTH = 150, 6
-_LEAST_CURVATURE = 0.05
+_WARMUP = 150
 
 
 @dataclass(frozen=True)
@@ -86,20 +84,13 @@ def _one_chain(
 
 def _shape_of(problem: GradedProblem, lane: Lane) -> tuple[jax.Array, jax.Array]:
     """Return the mode, and a root of the inverse curvature there."""
-    start, _ = ravel_pytree(problem.start)
     gradient = _compiled_gradient(problem.form)
 
     def negative(point: Floats) -> tuple[float, Floats]:
         value, slope = gradient(lane, jnp.asarray(point))
         return float(value), np.asarray(slope)
 
-    mode = optimize.minimize(negative, np.asarray(start), jac=True, method="L-BFGS-B").x
-    step = 1e-4
-    rows = [
-        (negative(mode + step * e)[1] - negative(mode - step * e)[1]) / (2 * step) for e in np.eye(len(mode))
-    ]
-    curvature, axes = np.linalg.eigh(0.5 * (np.array(rows) + np.array(rows).T))
-    root = axes / np.sqrt(np.maximum(curvature, _LEAST_CURVATURE))
+    mode, root = find_shape(negative, np.asarray(ravel_pytree(problem.start)[0]))
     return jnp.asarray(mode), jnp.asarray(root)
 
 
@@ -118,23 +109,12 @@ def _compiled_chain(
     """Return one chain as a compiled function of the data, the mode, the root and a key."""
 
     def chain(lane: Lane, mode: jax.Array, root: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
-        def at(point: jax.Array) -> dict[str, jax.Array]:
-            return _unravelled(lane, mode + root @ point)
+        def negative(point: jax.Array) -> jax.Array:
+            return -log_posterior(lane, _unravelled(lane, point), form)
 
-        kernel = NUTS(
-            potential_fn=lambda point: -log_posterior(lane, at(point), form), step_size=0.5,
-            max_tree_depth=_DEPTH,
-        )  # fmt: skip
-        start_key, run_key = jax.random.split(key)
-        state = kernel.init(run_key, _WARMUP, jax.random.normal(start_key, mode.shape), (), {})
-
-        def step(state, _):
-            state = kernel.sample(state, (), {})
-            return state, (state.z, state.diverging)
-
-        _, (points, diverging) = jax.lax.scan(step, state, None, length=_WARMUP + draws)
-        found, _ = jax.vmap(lambda point: unpack(lane, at(point), form))(points[_WARMUP:])
-        return {**vars(found), "diverging": diverging[_WARMUP:]}
+        points, diverging = sample_whitened(negative, mode, root, key, warmup=_WARMUP, draws=draws)
+        found, _ = jax.vmap(lambda point: unpack(lane, _unravelled(lane, point), form))(points)
+        return {**vars(found), "diverging": diverging}
 
     return jax.jit(chain)
 

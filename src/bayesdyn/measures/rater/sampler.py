@@ -9,12 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
-from numpyro.infer import NUTS
 
 from bayesdyn.machine import available_cores
 from bayesdyn.measures.rater.density import Data
 from bayesdyn.measures.rater.model import Floats, Lane, Problem, log_posterior, unpack
 from bayesdyn.measures.rater.patterns import pad
+from bayesdyn.measures.whitened import find_shape, sample_whitened
+
+type Gradient = Callable[[Lane, jax.Array], tuple[jax.Array, jax.Array]]
+type Chain = Callable[[Lane, jax.Array, jax.Array, jax.Array], dict[str, jax.Array]]
 
 _FEWEST = {"raters": 3, "patterns": 256, "sessions": 64, "dyads": 32}
 
@@ -56,32 +59,29 @@ class Draws:
         return np.sqrt(np.square(self.g) + np.square(self.h))
 
 
-def _start(lane: Lane, key: jax.Array) -> dict[str, jax.Array]:
-    """Return a start near the observed moments, jittered so that R-hat can see a chain that is stuck."""
+def _negative(lane: Lane, flat: jax.Array) -> jax.Array:
+    return -log_posterior(lane, _unravelled(lane, flat))
+
+
+def _unravelled(lane: Lane, flat: jax.Array) -> dict[str, jax.Array]:
+    """Return the named coordinates of a flat point."""
     raters = lane.spread.shape
-    shapes = {"mu": raters, "rho": raters, "scale": raters, "w": (), "s": (), "true": (2,), "error": (2,)}
-    keys = jax.random.split(key, len(shapes))
-    return {
-        name: jax.random.normal(own, shape, dtype=lane.spread.dtype)
-        for own, (name, shape) in zip(keys, shapes.items(), strict=True)
-    }
+    shapes = {"mu": raters, "rho": raters, "scale": raters, "true": (2,), "error": (2,), "w": (), "s": ()}
+    found, place = {}, 0
+    for name, shape in shapes.items():
+        size = shape[0] if shape else 1
+        found[name] = flat[place : place + size].reshape(shape)
+        place += size
+    return found
 
 
-@partial(jax.jit, static_argnames=("warmup", "draws"))
-def _chain(lane: Lane, key: jax.Array, warmup: int, draws: int) -> dict[str, jax.Array]:
+def _chain(
+    lane: Lane, mode: jax.Array, root: jax.Array, key: jax.Array, warmup: int, draws: int
+) -> dict[str, jax.Array]:
     """Run one chain of one construct; return its draws."""
-    kernel = NUTS(potential_fn=lambda z: -log_posterior(lane, z), dense_mass=True, step_size=0.5)
-    start_key, run_key = jax.random.split(key)
-    state = kernel.init(run_key, warmup, _start(lane, start_key), (), {})
-
-    def step(state, _):
-        state = kernel.sample(state, (), {})
-        return state, (state.z, state.diverging)
-
-    _, (z, diverging) = jax.lax.scan(step, state, None, length=warmup + draws)
-    kept = jax.tree.map(lambda values: values[warmup:], z)
-    parameters, s = jax.vmap(lambda point: unpack(lane, point)[:2])(kept)
-    return {**vars(parameters), "s": s, "diverging": diverging[warmup:]}
+    points, diverging = sample_whitened(partial(_negative, lane), mode, root, key, warmup=warmup, draws=draws)
+    parameters, s = jax.vmap(lambda point: unpack(lane, _unravelled(lane, point))[:2])(points)
+    return {**vars(parameters), "s": s, "diverging": diverging}
 
 
 def make_lane(problem: Problem, dyads: int, sessions: int, patterns: int, raters: int) -> Lane:
@@ -104,7 +104,7 @@ def make_lane(problem: Problem, dyads: int, sessions: int, patterns: int, raters
 
 
 def sample_raters(
-    problems: Sequence[Problem], *, random_seed: int, chains: int = 2, warmup: int = 250, draws: int = 400
+    problems: Sequence[Problem], *, random_seed: int, chains: int = 2, warmup: int = 150, draws: int = 400
 ) -> list[Draws]:
     """Return the posterior of each construct, in float64.
 
@@ -123,11 +123,13 @@ def sample_raters(
     with jax.enable_x64(True):
         lanes = [jax.tree.map(jnp.asarray, make_lane(problem, *sizes)) for problem in problems]
         keys = jax.random.split(jax.random.key(random_seed), (len(problems), chains))
-        run = _compiled(sizes, warmup, draws)
+        gradient, run = _compiled(sizes, warmup, draws)
     # One compiled chain for all, a thread each: side by side in one program, all would take the steps of the
     # slowest.
     with ThreadPoolExecutor(available_cores()) as pool:
-        made = list(pool.map(lambda at: run(lanes[at[0]], keys[at]), np.ndindex(len(problems), chains)))
+        shapes = list(pool.map(partial(_shape_of, gradient), lanes))
+        every = np.ndindex(len(problems), chains)
+        made = list(pool.map(partial(_one_chain, run, lanes, shapes, keys), every))
     found = []
     for c, problem in enumerate(problems):
         own = made[c * chains : (c + 1) * chains]
@@ -136,11 +138,37 @@ def sample_raters(
     return found
 
 
+def _shape_of(gradient: Gradient, lane: Lane) -> tuple[jax.Array, jax.Array]:
+    """Return the mode, and a root of the inverse curvature there."""
+    size = 3 * lane.spread.shape[0] + 6
+
+    def negative(point: Floats) -> tuple[float, Floats]:
+        value, slope = gradient(lane, _wide(point))
+        return float(value), np.asarray(slope)
+
+    mode, root = find_shape(negative, np.zeros(size))
+    return _wide(mode), _wide(root)
+
+
+def _one_chain(
+    run: Chain,
+    lanes: Sequence[Lane],
+    shapes: Sequence[tuple[jax.Array, jax.Array]],
+    keys: jax.Array,
+    at: tuple[int, ...],
+) -> dict[str, jax.Array]:
+    mode, root = shapes[at[0]]
+    return run(lanes[at[0]], mode, root, keys[at])
+
+
+def _wide(values: Floats) -> jax.Array:
+    with jax.enable_x64(True):  # the setting is a thread's own
+        return jnp.asarray(values)
+
+
 @lru_cache(maxsize=16)
-def _compiled(
-    sizes: tuple[int, int, int, int], warmup: int, draws: int
-) -> Callable[[Lane, jax.Array], dict[str, jax.Array]]:
-    """Return the compiled chain for problems padded to these sizes."""
+def _compiled(sizes: tuple[int, int, int, int], warmup: int, draws: int) -> tuple[Gradient, Chain]:
+    """Return the compiled gradient and chain for problems padded to these sizes."""
     dyads, sessions, patterns, raters = sizes
 
     def number(*shape: int, kind: type = np.float64) -> jax.Array:
@@ -158,8 +186,11 @@ def _compiled(
         "shared_prior": number(2),
         **{name: number(kind=np.bool_) for name in ("tokens", "sessions", "dyads", "shared_rho", "shared_c")},
     }  # fmt: skip
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    return _chain.lower(Lane(**shapes), key, warmup, draws).compile()
+    lane, key = Lane(**shapes), jax.eval_shape(lambda: jax.random.key(0))
+    point, root = number(3 * raters + 6), number(3 * raters + 6, 3 * raters + 6)
+    gradient = jax.jit(jax.value_and_grad(_negative, argnums=1)).lower(lane, point).compile()
+    chain = jax.jit(_chain, static_argnames=("warmup", "draws"))
+    return gradient, chain.lower(lane, point, root, key, warmup, draws).compile()
 
 
 def _sizes(problems: Sequence[Problem]) -> tuple[int, int, int, int]:
