@@ -12,6 +12,7 @@ from bayesdyn.measures.cells import Cells, gather_cells
 from bayesdyn.measures.dataset import RESERVED, Notes, assemble, pick_covariates, sorted_by_key
 from bayesdyn.measures.given import as_measures
 from bayesdyn.measures.halo import Residuals, error_correlation, of_scores, shared_correlation
+from bayesdyn.measures.labelling import labelling_probabilities
 from bayesdyn.measures.rater.model import SHARED_PRIOR
 from bayesdyn.measures.rater.parts import (
     CODER_PRIOR,
@@ -34,7 +35,7 @@ from bayesdyn.measures.warn import (
     warn_of_fit,
     warn_of_twins,
 )
-from bayesdyn.tables import KEY, check_ratings
+from bayesdyn.tables import KEY, LABELLING, check_ratings
 
 __all__ = ["as_measures", "measure"]
 
@@ -70,7 +71,9 @@ def measure(
     human
         Human coders' ratings of some of these exchanges. They anchor the scale (their mean discrimination is
         1, their mean severity 0), and tell how much of what LLMs agree on is error. Which exchanges were
-        coded may depend on the LLMs' ratings; nothing else is assumed of it.
+        coded may depend on the LLMs' ratings; on more, where a column ``labelling_probability`` tells the
+        probability in (0, 1] with which each exchange was chosen. What humans say then has weight 1 /
+        probability in the rater model (:mod:`bayesdyn.measures.labelling`).
     exchanges
         The exchanges of the study; those without any rating become rows of NaN, and their further columns
         (numeric or short text, never transcript text) become covariates. None: those of ``ratings``.
@@ -145,7 +148,8 @@ def measure(
     if exchanges is not None:
         covariates = pick_covariates(keys, cells.constructs, None, notes, faults)
     places = find_places(cells, most_sessions, notes)
-    parts = _parts(cells, places, assumed, notes, faults)
+    labelling = labelling_probabilities(table, keys, faults)
+    parts = _parts(cells, places, assumed, labelling, notes, faults)
     faults.raise_if_any(_TITLE)
     posteriors = sample_raters([part.problem for part in parts], random_seed=random_seed, draws=draws)
     scales = [fix_scale(found, part.human) for found, part in zip(posteriors, parts, strict=True)]
@@ -188,6 +192,8 @@ def _tables(
     if most_sessions < 1:
         faults.add(f"most_sessions is {most_sessions}", "Give a number of sessions to learn the raters from")
     table = check_ratings(ratings)
+    if LABELLING in table and table[LABELLING].notna().any():
+        faults.add(f"{LABELLING} stands in the ratings", "Give the coders' ratings as the human table")
     keys = table[KEY].drop_duplicates() if exchanges is None else exchanges
     keys = sorted_by_key(keys, faults, _TITLE)
     known = pd.MultiIndex.from_frame(keys[KEY])
@@ -217,7 +223,14 @@ def _tables(
     return table, keys
 
 
-def _parts(cells: Cells, places: Places, assumed: Assumed, notes: Notes, faults: FaultList) -> list[Part]:
+def _parts(
+    cells: Cells,
+    places: Places,
+    assumed: Assumed,
+    labelling: NDArray[np.float64] | None,
+    notes: Notes,
+    faults: FaultList,
+) -> list[Part]:
     parts = []
     for c, name in enumerate(cells.constructs):
         raters = usable_raters(cells, c, notes)
@@ -233,7 +246,7 @@ def _parts(cells: Cells, places: Places, assumed: Assumed, notes: Notes, faults:
                 'Use discrimination="proportional" or "equal", or add a rater',
             )
         else:
-            parts.append(prepare(cells, places, c, raters, assumed, notes))
+            parts.append(prepare(cells, places, c, raters, assumed, notes, labelling))
     return parts
 
 
