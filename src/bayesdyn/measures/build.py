@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
 from bayesdyn.measures.cells import Cells, gather_cells
+from bayesdyn.measures.contrasts import contrasts_of
 from bayesdyn.measures.dataset import RESERVED, Notes, assemble, pick_covariates, sorted_by_key
+from bayesdyn.measures.differential import find_differential
 from bayesdyn.measures.given import as_measures
 from bayesdyn.measures.halo import Residuals, error_correlation, of_scores, shared_correlation
 from bayesdyn.measures.labelling import labelling_probabilities
@@ -125,7 +127,9 @@ def measure(
 
         ``severity``, ``discrimination``, ``error_sd`` (rater, construct); ``error_budget`` (source, rater,
         construct), the shares of one rating's variance; ``token_weight``; ``floor_share``;
-        ``identified_by``.
+        ``identified_by``; ``differential_bias`` (covariate, rater, construct), with ``_lower`` and
+        ``_upper``: how far a rater's error goes with a covariate
+        (:mod:`bayesdyn.measures.differential`).
 
         For fits that carry the raters' uncertainty: draws of the rater parameters (``severity_draws`` and
         others, first axis ``draw``), and ``rating``, ``rating_q``, ``rating_noise`` (exchange, rater,
@@ -165,6 +169,8 @@ def measure(
     score = np.column_stack([found.score for found in summaries])
     se = np.column_stack([found.se for found in summaries])
     warn_of_twins(cells.constructs, score, se, corr, notes)
+    contrasts = contrasts_of(keys, covariates, notes)
+    differential = find_differential(cells, parts, scales, contrasts, places.dyad, notes)
     made = assemble(
         keys,
         cells.constructs,
@@ -175,7 +181,7 @@ def measure(
         notes,
         min((part.identified for part in parts), key=_STRENGTH.index),
     )
-    return with_raters(made, cells, parts, scales, summaries)
+    return differential.added_to(with_raters(made, cells, parts, scales, summaries))
 
 
 def _tables(
