@@ -47,16 +47,24 @@ def chosen_study(seed, n=1000):
     return long_table(llm, ["a", "b", "c"], "llm"), coded.assign(labelling_probability=probability[rows])
 
 
-def test_a_choice_that_only_humans_could_see_is_undone():
+def measured(ratings, human):
+    return bd.measure(ratings, human, random_seed=4, levels=False, draws=300)
+
+
+@pytest.fixture(scope="module")
+def study():
+    """The ratings, the coders', and the measures of both as if nothing were known of the choice."""
+    ratings, human = chosen_study(1)
+    return ratings, human, measured(ratings, human.drop(columns="labelling_probability"))
+
+
+def test_a_choice_that_only_humans_could_see_is_undone(study):
     """Threshold: within 4 posterior SDs of the truth with the probabilities, more than 4 off without.
 
     The LLMs' severity is .2; of what they have in common .09 / (.49 + .09) = .155 is error.
     """
-    ratings, human = chosen_study(1)
-    with_weights, without = (
-        bd.measure(ratings, table, random_seed=4, levels=False, draws=300)
-        for table in (human, human.drop(columns="labelling_probability"))
-    )
+    ratings, human, without = study
+    with_weights = measured(ratings, human)
 
     def away(measures):
         draws = measures["severity_draws"].sel(rater=["a", "b", "c"], construct="empathy")
@@ -75,14 +83,9 @@ def test_a_choice_that_only_humans_could_see_is_undone():
     assert f"count as {kish:.1f}" in told[0]
 
 
-def test_equal_probabilities_change_nothing():
-    ratings, human = chosen_study(2, n=400)
-    with_weights, without = (
-        bd.measure(ratings, table, random_seed=4, draws=50, levels=False)
-        for table in (
-            human.assign(labelling_probability=0.3), human.drop(columns="labelling_probability"),
-        )
-    )  # fmt: skip
+def test_equal_probabilities_change_nothing(study):
+    ratings, human, without = study
+    with_weights = measured(ratings, human.assign(labelling_probability=0.3))
     for name in without.variables:
         np.testing.assert_array_equal(with_weights[name].values, without[name].values)
     extra = set(read_notes(with_weights)) - set(read_notes(without))
