@@ -18,6 +18,8 @@ RATING_COLUMNS = [
     *KEY, "construct", "rater", "replicate", "value", "probabilities", "off_scale",
     "scale_min", "scale_max", "rater_kind", "method", "reason", "prompt_hash", "codebook_hash", "panel_hash",
 ]  # fmt: skip
+LABELLING = "labelling_probability"
+"""Optional column of human ratings: the known probability with which the exchange was chosen for coding."""
 HASHES = ("prompt_hash", "codebook_hash", "panel_hash")
 """Columns of what an LLM was asked with, when it was asked; empty for ratings from elsewhere."""
 RATER_KINDS = ("llm", "human")
@@ -47,6 +49,9 @@ _RATINGS = pa.DataFrameSchema(
         "scale_min": _NUMBER,
         "scale_max": _NUMBER,
         "rater_kind": pa.Column(str, pa.Check.isin(RATER_KINDS), coerce=True),
+        LABELLING: pa.Column(
+            "float64", pa.Check.in_range(0, 1, include_min=False), nullable=True, coerce=True, required=False
+        ),
     }
 )
 _FAULTS: dict[str, tuple[str, str]] = {
@@ -63,8 +68,9 @@ _FAULTS: dict[str, tuple[str, str]] = {
     "scale_min": ("scale_min is no finite number", "Give the scale's lowest point"),
     "scale_max": ("scale_max is no finite number", "Give the scale's highest point"),
     "rater_kind": ("rater_kind is neither llm nor human", "Give one of the two"),
+    LABELLING: (f"{LABELLING} is no probability", "Give it above 0, and 1 at most"),
 }
-_SHOWN = ("t", "replicate", "off_scale", "scale_min", "scale_max", "rater_kind")
+_SHOWN = ("t", "replicate", "off_scale", "scale_min", "scale_max", "rater_kind", LABELLING)
 """Columns whose faulty value an error shows: none of them can hold a piece of a transcript's text."""
 
 
@@ -98,12 +104,14 @@ def check_ratings(frame: pd.DataFrame) -> pd.DataFrame:
         ``off_scale`` (probability mass off the scale), ``scale_min``, ``scale_max``, ``rater_kind``
         (``llm`` or ``human``; default ``human``, since ratings from elsewhere are coders'), ``method``,
         ``reason`` (why unrated), ``prompt_hash``, ``codebook_hash``, ``panel_hash`` (what an LLM was asked
-        with, when it was asked).
+        with, when it was asked), ``labelling_probability`` (of human ratings only: above 0, the known
+        probability with which the exchange was chosen to be coded, one per exchange).
 
     Raises
     ------
     InputError
-        Missing columns, duplicate rows, values off their scale, probabilities that are no distribution.
+        Missing columns, duplicate rows, values off their scale, probabilities that are no distribution,
+        labelling probabilities of LLMs, missing for some or several of one exchange.
     """
     defaults: dict[str, Any] = {
         "replicate": 0, "probabilities": None, "off_scale": np.nan, "scale_min": np.nan, "scale_max": np.nan,
@@ -132,10 +140,31 @@ def check_ratings(frame: pd.DataFrame) -> pd.DataFrame:
         if p.ndim != 1 or len(p) != points or not (p.min() >= 0 and abs(p.sum() - 1) <= 1e-6):
             faults.add(f"probabilities are no distribution over the {points:g} scale points",
                        "Give one per scale point, sum 1", where=_place(row))  # fmt: skip
+    if LABELLING in checked.columns:
+        _check_labelling(checked, faults)
     faults.raise_if_any("These ratings cannot be used")
     unrated = checked["value"].isna() & (checked["reason"] == "")
     checked.loc[unrated, "reason"] = "missing"
     return checked[[*RATING_COLUMNS, *[name for name in checked.columns if name not in RATING_COLUMNS]]]
+
+
+def _check_labelling(checked: pd.DataFrame, faults: FaultList) -> None:
+    """Note labelling probabilities of LLMs, those that are missing, and several of one exchange."""
+    given, human = checked[LABELLING].notna(), checked["rater_kind"] == "human"
+    for row in checked[given & ~human].itertuples():
+        faults.add(f"an LLM's rating has a {LABELLING}", "Leave it empty: LLMs rate what they are given",
+                   where=_place(row))  # fmt: skip
+    if not (given & human).any():
+        return
+    for row in checked[human & ~given & checked["value"].notna()].itertuples():
+        faults.add(f"{LABELLING} is missing, and others have one",
+                   "Give every coded exchange its own, or none", where=_place(row))  # fmt: skip
+    of_exchange = checked[given & human].groupby(KEY)[LABELLING]
+    for (dyad, session, t), several in of_exchange.unique().items():
+        if len(several) > 1:
+            faults.add(f"{LABELLING} is {' and '.join(f'{value:g}' for value in several)}",
+                       "An exchange is chosen once: give all its rows the same",
+                       where=f"dyad {dyad}, session {session}, t {t}")  # fmt: skip
 
 
 def _checked(

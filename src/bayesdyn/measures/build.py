@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
 from bayesdyn.measures.cells import Cells, gather_cells
+from bayesdyn.measures.contrasts import contrasts_of
 from bayesdyn.measures.dataset import RESERVED, Notes, assemble, pick_covariates, sorted_by_key
+from bayesdyn.measures.differential import find_differential
 from bayesdyn.measures.given import as_measures
 from bayesdyn.measures.graded.answers import Answers, gather_answers
 from bayesdyn.measures.halo import (
@@ -19,6 +21,7 @@ from bayesdyn.measures.halo import (
     of_scores,
     shared_correlation,
 )
+from bayesdyn.measures.labelling import labelling_probabilities
 from bayesdyn.measures.modelled import (
     Likelihood,
     Modelled,
@@ -46,7 +49,7 @@ from bayesdyn.measures.warn import (
     warn_of_fit,
     warn_of_twins,
 )
-from bayesdyn.tables import KEY, check_ratings
+from bayesdyn.tables import KEY, LABELLING, check_ratings
 
 __all__ = ["as_measures", "measure"]
 
@@ -83,7 +86,9 @@ def measure(
     human
         Human coders' ratings of some of these exchanges. They anchor the scale (their mean discrimination is
         1, their mean severity 0), and tell how much of what LLMs agree on is error. Which exchanges were
-        coded may depend on the LLMs' ratings; nothing else is assumed of it.
+        coded may depend on the LLMs' ratings; on more, where a column ``labelling_probability`` tells the
+        probability in (0, 1] with which each exchange was chosen. What humans say then has weight 1 /
+        probability in the rater model (:mod:`bayesdyn.measures.labelling`).
     exchanges
         The exchanges of the study; those without any rating become rows of NaN, and their further columns
         (numeric or short text, never transcript text) become covariates. None: those of ``ratings``.
@@ -140,7 +145,9 @@ def measure(
 
         ``severity``, ``discrimination``, ``error_sd`` (rater, construct); ``error_budget`` (source, rater,
         construct), the shares of one rating's variance; ``token_weight``; ``floor_share``;
-        ``identified_by``.
+        ``identified_by``; ``differential_bias`` (covariate, rater, construct), with ``_lower`` and
+        ``_upper``: how far a rater's error goes with a covariate
+        (:mod:`bayesdyn.measures.differential`).
 
         For fits that carry the raters' uncertainty: draws of the rater parameters (``severity_draws`` and
         others, first axis ``draw``), and ``rating``, ``rating_q``, ``rating_noise`` (exchange, rater,
@@ -164,8 +171,14 @@ def measure(
     if exchanges is not None:
         covariates = pick_covariates(keys, cells.constructs, None, notes, faults)
     places = find_places(cells, most_sessions, notes)
-    parts = _parts(cells, places, assumed, notes, faults)
+    labelling = labelling_probabilities(table, keys, faults)
+    parts = _parts(cells, places, assumed, labelling, notes, faults)
     answers = _answers(table, cells, parts, likelihood, assumed, faults)
+    if answers and labelling is not None:
+        faults.add(
+            "labelling probabilities come with an ordinal likelihood, which does not know them",
+            'Use likelihood="gaussian", or leave the column out',
+        )
     faults.raise_if_any(_TITLE)
     bounds = list(zip(cells.lowest, cells.highest, strict=True))
     modelled = model_raters(parts, answers, places, bounds, random_seed=random_seed, draws=draws)
@@ -177,6 +190,8 @@ def measure(
     score = np.column_stack([one.summary.score for one in modelled])
     se = np.column_stack([one.summary.se for one in modelled])
     warn_of_twins(cells.constructs, score, se, corr, notes)
+    contrasts = contrasts_of(keys, covariates, notes)
+    differential = find_differential(cells, modelled, contrasts, places.dyad, notes)
     made = assemble(
         keys,
         cells.constructs,
@@ -187,7 +202,7 @@ def measure(
         notes,
         min((part.identified for part in parts), key=_STRENGTH.index),
     )
-    return with_raters(made, cells, modelled)
+    return differential.added_to(with_raters(made, cells, modelled))
 
 
 def _tables(
@@ -204,6 +219,8 @@ def _tables(
     if most_sessions < 1:
         faults.add(f"most_sessions is {most_sessions}", "Give a number of sessions to learn the raters from")
     table = check_ratings(ratings)
+    if LABELLING in table and table[LABELLING].notna().any():
+        faults.add(f"{LABELLING} stands in the ratings", "Give the coders' ratings as the human table")
     keys = table[KEY].drop_duplicates() if exchanges is None else exchanges
     keys = sorted_by_key(keys, faults, _TITLE)
     known = pd.MultiIndex.from_frame(keys[KEY])
@@ -233,7 +250,14 @@ def _tables(
     return table, keys
 
 
-def _parts(cells: Cells, places: Places, assumed: Assumed, notes: Notes, faults: FaultList) -> list[Part]:
+def _parts(
+    cells: Cells,
+    places: Places,
+    assumed: Assumed,
+    labelling: NDArray[np.float64] | None,
+    notes: Notes,
+    faults: FaultList,
+) -> list[Part]:
     parts = []
     for c, name in enumerate(cells.constructs):
         raters = usable_raters(cells, c, notes)
@@ -249,7 +273,7 @@ def _parts(cells: Cells, places: Places, assumed: Assumed, notes: Notes, faults:
                 'Use discrimination="proportional" or "equal", or add a rater',
             )
         else:
-            parts.append(prepare(cells, places, c, raters, assumed, notes))
+            parts.append(prepare(cells, places, c, raters, assumed, notes, labelling))
     return parts
 
 

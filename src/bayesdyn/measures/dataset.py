@@ -22,6 +22,7 @@ RESERVED = (
     "error_sd_draws", "token_weight_draws", "mean_draws", "variance_draws", "true_share_draws",
     "error_share_draws", "rating", "rating_q", "rating_noise", "level", "source", "bound",
     "identified_by", "exchange", "construct", "construct2", "rater", "draw", "dyad", "session", "t", "phase",
+    "differential_bias", "differential_bias_lower", "differential_bias_upper", "covariate",
 )  # fmt: skip
 """Names of Measures itself: no construct or covariate may bear one."""
 

@@ -103,7 +103,7 @@ def warn_of_fit(one: Modelled, notes: Notes) -> None:
     parameters += part.problem.shared_prior is not None and bool(part.human.any())
     noise = np.nanmean(np.where(np.isfinite(part.value), part.noise, np.nan), axis=0)
     fitted = np.outer(g, g) + np.outer(h, h) + np.diag(error + noise)
-    found = misfit(part.value, fitted, parameters)
+    found = misfit(part.value, fitted, parameters, part.weight)
     if found is not None and found.contradicts:
         remedy = (
             'Their spreads differ more than equal discriminations allow: use discrimination="proportional".'

@@ -9,10 +9,11 @@ import pandas as pd
 
 from bayesdyn.errors import Fault, FaultList, InputError
 from bayesdyn.ratings.scoring.codebook import Codebook, load_codebook
-from bayesdyn.tables import KEY, RATING_COLUMNS, check_ratings
+from bayesdyn.tables import KEY, LABELLING, RATING_COLUMNS, check_ratings
 
 _REQUIRED = [*KEY, "construct", "rater", "value"]
-_NUMBERS = ("t", "replicate", "value", "off_scale", "scale_min", "scale_max")
+_COLUMNS = [*RATING_COLUMNS, LABELLING]
+_NUMBERS = ("t", "replicate", "value", "off_scale", "scale_min", "scale_max", LABELLING)
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
@@ -71,13 +72,13 @@ def read_ratings(
         constructs = {name: name for name in book.constructs if name in found}
     faults = FaultList()
     for name in given:
-        if name not in RATING_COLUMNS:
-            near = get_close_matches(name, RATING_COLUMNS, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(RATING_COLUMNS)}"
+        if name not in _COLUMNS:
+            near = get_close_matches(name, _COLUMNS, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(_COLUMNS)}"
             faults.add(f"columns maps {name!r}, which ratings do not have", hint)
     instead = {"construct", "value"} if constructs else set()
     instead |= {"rater"} if rater is not None else set()
-    wanted = {name: given.get(name, name) for name in RATING_COLUMNS if name not in instead}
+    wanted = {name: given.get(name, name) for name in _COLUMNS if name not in instead}
     wanted = {
         name: source
         for name, source in wanted.items()

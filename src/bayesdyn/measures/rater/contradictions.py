@@ -31,7 +31,12 @@ class Misfit:
         return self.p < _LEVEL and self.largest > _SIZE
 
 
-def misfit(value: NDArray[np.float64], fitted: NDArray[np.float64], parameters: int) -> Misfit | None:
+def misfit(
+    value: NDArray[np.float64],
+    fitted: NDArray[np.float64],
+    parameters: int,
+    weight: NDArray[np.float64] | None = None,
+) -> Misfit | None:
     """Return how the model's covariance fits; None with one rater or fewer than 20 complete exchanges.
 
     Parameters
@@ -42,12 +47,18 @@ def misfit(value: NDArray[np.float64], fitted: NDArray[np.float64], parameters: 
         (rater, rater) the model's covariance at posterior means.
     parameters
         Free parameters of that covariance.
+    weight
+        (exchange,) of an exchange that all rated; None: all count alike. With weights the exchanges number
+        their effective sample size.
     """
-    complete = value[np.isfinite(value).all(axis=1)]
+    whole = np.isfinite(value).all(axis=1)
+    complete = value[whole]
     n, raters = complete.shape
     if raters < 2 or n < _FEWEST:
         return None
-    observed = np.cov(complete.T)
+    observed = np.cov(complete.T, aweights=None if weight is None else weight[whole])
+    if weight is not None:
+        n = weight[whole].sum() ** 2 / np.square(weight[whole]).sum()
     sign, log_det = np.linalg.slogdet(observed)
     if sign <= 0:
         return None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bayesdyn.errors import FaultList
 from bayesdyn.measures.cells import Cells
 from bayesdyn.measures.dataset import Notes
+from bayesdyn.measures.labelling import labelling_weights, say_labelling
 from bayesdyn.measures.rater.model import RHO_PRIOR, Discrimination, Problem
 from bayesdyn.measures.rater.patterns import Statistics, gather_statistics
 from bayesdyn.measures.rater.places import Places
@@ -78,6 +79,8 @@ class Part:
         the same exchanges, so that a coder's reliability is a prior) or ``humans``.
     problem
         What the sampler takes.
+    weight
+        (exchange,) of what humans say there, see :mod:`bayesdyn.measures.labelling`; None: all count alike.
     """
 
     construct: str
@@ -88,6 +91,7 @@ class Part:
     noise: NDArray[np.float64]
     identified: str
     problem: Problem
+    weight: NDArray[np.float64] | None = None
 
 
 def usable_raters(cells: Cells, c: int, notes: Notes) -> NDArray[np.intp]:
@@ -107,7 +111,13 @@ def usable_raters(cells: Cells, c: int, notes: Notes) -> NDArray[np.intp]:
 
 
 def prepare(
-    cells: Cells, places: Places, c: int, raters: NDArray[np.intp], assumed: Assumed, notes: Notes
+    cells: Cells,
+    places: Places,
+    c: int,
+    raters: NDArray[np.intp],
+    assumed: Assumed,
+    notes: Notes,
+    labelling: NDArray[np.float64] | None = None,
 ) -> Part:
     """Return one construct as a problem of the rater model; what it assumes goes into the notes.
 
@@ -121,6 +131,8 @@ def prepare(
         What is assumed.
     notes
         Gathers what is assumed.
+    labelling
+        (exchange,) known probability of being coded, NaN where not known; None: none is known.
     """
     value, noise = cells.value[:, c, raters], cells.noise[:, c, raters]
     human, construct = cells.human[raters], cells.constructs[c]
@@ -142,6 +154,11 @@ def prepare(
     # One rater's levels say nothing of its reliability, and priors on them would seem to.
     several = sessions >= _FEWEST_UNITS and int(here.sum()) > sessions
     levels = assumed.levels and not alone and several
+    weight = None
+    if labelling is not None and human.any() and not human.all():
+        coded = here & np.isfinite(value[:, human]).any(axis=1)
+        weight, effective = labelling_weights(labelling, coded)
+        say_labelling(construct, labelling, coded, effective, notes)
     notes.add(_said(construct, names, discrimination, assumed))
     _overlap(construct, names, value, notes)
     return Part(
@@ -153,7 +170,7 @@ def prepare(
         noise=noise,
         identified=identified,
         problem=Problem(
-            statistics=_statistics(value, q, noise, places, here),
+            statistics=_statistics(value, q, noise, places, here, weight, human),
             spread=np.nanstd(value, axis=0, ddof=1),
             llm=~human,
             tokens=bool((np.ptp(q, axis=0) > 0).any()),
@@ -163,6 +180,7 @@ def prepare(
             sessions=levels,
             dyads=levels and _FEWEST_UNITS <= dyads < sessions,
         ),
+        weight=weight,
     )
 
 
@@ -172,6 +190,8 @@ def _statistics(
     noise: NDArray[np.float64],
     places: Places,
     here: NDArray[np.bool_],
+    weight: NDArray[np.float64] | None,
+    human: NDArray[np.bool_],
 ) -> Statistics:
     """Return the statistics of the exchanges that are learnt from, with as many bins of q as can be had."""
     guided = max(int((np.ptp(q, axis=0) > 0).sum()), 1)
@@ -179,7 +199,7 @@ def _statistics(
         coarse = np.column_stack([binned(q[here, r], guided) for r in range(q.shape[1])])
         found = gather_statistics(
             value[here], coarse, noise[here], places.session[here], places.dyad[here],
-            np.nanmean(value, axis=0),
+            np.nanmean(value, axis=0), None if weight is None else weight[here], human,
         )  # fmt: skip
         if len(found.mask) <= _MOST_PATTERNS or guided > _COARSEST:
             return found

@@ -20,7 +20,7 @@ class Statistics:
     Attributes
     ----------
     count
-        (session, pattern) number of exchanges; 0 in padding.
+        (session, pattern) number of exchanges, weighted: it may be negative; 0 in padding.
     total
         (session, pattern, rater) sum of the ratings.
     cross
@@ -59,8 +59,19 @@ def gather_statistics(
     session: NDArray[np.int64],
     dyad: NDArray[np.int64],
     centre: Floats,
+    weight: Floats | None = None,
+    human: NDArray[np.bool_] | None = None,
 ) -> Statistics:
     """Return the statistics of one construct.
+
+    An exchange of weight w counts with w times the log density of its humans' ratings given its LLMs':
+    ``w log p(humans, LLMs) + (1 - w) log p(LLMs)``, so as w exchanges of its pattern and 1 - w of that
+    pattern without humans. That may be a negative number of exchanges, and does no harm: the precision of
+    all its ratings is that of the LLMs' (in the humans' rows and columns 0) plus a positive semidefinite
+    matrix, that of the humans' given the LLMs', and it is only the latter that w, at least 0, multiplies.
+    What an exchange tells of its session's level is thus positive semidefinite, and so is each sum over a
+    session: roots and determinants stay real. The two rows have the same q and noise of the LLMs, which
+    is needed for that.
 
     Parameters
     ----------
@@ -72,11 +83,22 @@ def gather_statistics(
         (exchange,) any numbers; a session number belongs to one dyad.
     centre
         (rater,) taken off the ratings.
+    weight, human
+        (exchange,) at least 0, of the humans' part; (rater,) who is human. None: every weight is 1.
     """
+    times = np.ones(len(value))
+    if weight is not None and human is not None:
+        coded = np.flatnonzero(np.isfinite(value[:, human]).any(axis=1) & (weight != 1))
+        times[coded] = weight[coded]
+        without = np.where(human, np.nan, value[coded])
+        value, times = np.vstack([value, without]), np.append(times, 1 - weight[coded])
+        q, noise = np.vstack([q, q[coded]]), np.vstack([noise, noise[coded]])
+        session, dyad = np.append(session, session[coded]), np.append(dyad, dyad[coded])
     rated = np.isfinite(value)
     kept = rated.any(axis=1)
     mask = rated[kept].astype(np.float64)
-    y = np.where(rated, value - centre, 0.0)[kept]
+    y, times = np.where(rated, value - centre, 0.0)[kept], times[kept]
+    weighted = times[:, None] * y
     described = np.hstack([mask, np.where(rated, q, 0.0)[kept], np.where(rated, noise, 0.0)[kept]])
     rows, pattern = np.unique(described, axis=0, return_inverse=True)
     pattern = pattern.reshape(-1)
@@ -85,11 +107,11 @@ def gather_statistics(
     raters = value.shape[1]
     cell = place * len(rows) + pattern
     size = len(sessions) * len(rows)
-    count = np.bincount(cell, minlength=size).astype(np.float64)
-    total = np.column_stack([np.bincount(cell, y[:, r], minlength=size) for r in range(raters)])
+    count = np.bincount(cell, times, minlength=size)
+    total = np.column_stack([np.bincount(cell, weighted[:, r], minlength=size) for r in range(raters)])
     order = np.argsort(pattern, kind="stable")
     ends = np.searchsorted(pattern[order], np.arange(len(rows) + 1))
-    cross = np.stack([y[order[a:b]].T @ y[order[a:b]] for a, b in pairwise(ends)])
+    cross = np.stack([weighted[order[a:b]].T @ y[order[a:b]] for a, b in pairwise(ends)])
     member = np.zeros((len(dyads), len(sessions)))
     member[owner, place] = 1.0
     return Statistics(
