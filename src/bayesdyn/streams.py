@@ -35,6 +35,43 @@ def read_pieces(
             yield batch.to_pandas()
 
 
+def read_arrow(
+    path: str | Path, kind: str, columns: list[str], coded: list[str], rows: int = 500_000
+) -> "Iterator[pa.Table]":
+    """Yield an artefact's table a piece at a time, as Arrow tables of one chunk.
+
+    Parameters
+    ----------
+    path, kind
+        As in :func:`bayesdyn.artefacts.read_table`, which also says what it raises.
+    columns, coded
+        Those that are read; those of them, of text, that come as codes with a dictionary.
+    rows
+        About so many a piece: a file may hold very many small row groups, or a single large one.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    check_table(path, kind)
+    with pq.ParquetFile(path, read_dictionary=coded) as file:
+        held: list[pa.RecordBatch] = []
+        count = 0
+        for batch in file.iter_batches(batch_size=rows, columns=columns):
+            held.append(batch)
+            count += batch.num_rows
+            if count >= rows:
+                yield _joined(held)
+                held, count = [], 0
+        if held:
+            yield _joined(held)
+
+
+def _joined(batches: "list[pa.RecordBatch]") -> "pa.Table":
+    import pyarrow as pa
+
+    return pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
+
+
 @contextmanager
 def piecewise_table(
     path: str | Path, kind: str, inputs: Mapping[str, str] | None, schema: "pa.Schema"

@@ -142,7 +142,7 @@ def measure(
 
     check_out(out)
     made = run(
-        _ratings(ratings), _human(human, columns),
+        ratings if ratings.suffix == ".parquet" else _ratings(ratings), _human(human, columns),
         exchanges=None if exchanges is None else read_table(exchanges, "exchanges"),
         random_seed=random_seed, reliability_prior=_beta("--reliability-prior", reliability_prior),
         coder_prior=_beta("--coder-prior", coder_prior),

@@ -1,6 +1,7 @@
 """Measures from ratings: the rater model per construct, the halo, and all that it assumes in the notes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
-from bayesdyn.measures.cells import Cells, gather_cells
+from bayesdyn.measures.cells import Cells, reduce_cells
 from bayesdyn.measures.contrasts import contrasts_of
-from bayesdyn.measures.dataset import RESERVED, Notes, assemble, pick_covariates, sorted_by_key
+from bayesdyn.measures.dataset import Notes, assemble, pick_covariates
 from bayesdyn.measures.differential import find_differential
 from bayesdyn.measures.given import as_measures
 from bayesdyn.measures.graded.answers import Answers, gather_answers
@@ -21,6 +22,7 @@ from bayesdyn.measures.halo import (
     of_scores,
     shared_correlation,
 )
+from bayesdyn.measures.inputs import TITLE, find_sources
 from bayesdyn.measures.labelling import labelling_probabilities
 from bayesdyn.measures.modelled import (
     Likelihood,
@@ -41,6 +43,7 @@ from bayesdyn.measures.rater.parts import (
 from bayesdyn.measures.rater.places import Places, find_places
 from bayesdyn.measures.rater.posterior import posterior_of
 from bayesdyn.measures.rater.tables import with_raters
+from bayesdyn.measures.sources import Source
 from bayesdyn.measures.warn import (
     say_halo,
     say_shared_halo,
@@ -49,16 +52,14 @@ from bayesdyn.measures.warn import (
     warn_of_fit,
     warn_of_twins,
 )
-from bayesdyn.tables import KEY, LABELLING, check_ratings
 
 __all__ = ["as_measures", "measure"]
 
-_TITLE = "These ratings cannot be made into measures"
 _STRENGTH = ("prior", "two_raters", "raters", "coder", "humans")
 
 
 def measure(
-    ratings: pd.DataFrame,
+    ratings: pd.DataFrame | str | Path,
     human: pd.DataFrame | None = None,
     *,
     exchanges: pd.DataFrame | None = None,
@@ -82,7 +83,8 @@ def measure(
     Parameters
     ----------
     ratings
-        Long ratings (:func:`~bayesdyn.tables.check_ratings`); unrated rows keep their exchange.
+        Long ratings (:func:`~bayesdyn.tables.check_ratings`); unrated rows keep their exchange. A path to a
+        Parquet file that the rating stage wrote is read in pieces, so that it need not fit into memory.
     human
         Human coders' ratings of some of these exchanges. They anchor the scale (their mean discrimination is
         1, their mean severity 0), and tell how much of what LLMs agree on is error. Which exchanges were
@@ -164,22 +166,23 @@ def measure(
     """
     notes = Notes()
     assumed = Assumed(discrimination, reliability_prior, coder_prior, shared_prior, levels)
-    table, keys = _tables(ratings, human, exchanges, assumed, most_sessions, notes)
-    cells = gather_cells(table, keys)
     faults = FaultList()
+    sources, keys = find_sources(ratings, human, exchanges, assumed, most_sessions, notes, faults)
+    cells = reduce_cells(sources, keys, faults)
+    faults.raise_if_any(TITLE)
     covariates = {}
     if exchanges is not None:
         covariates = pick_covariates(keys, cells.constructs, None, notes, faults)
     places = find_places(cells, most_sessions, notes)
-    labelling = labelling_probabilities(table, keys, faults)
+    labelling = None if human is None else labelling_probabilities(sources[-1].load(), keys, faults)
     parts = _parts(cells, places, assumed, labelling, notes, faults)
-    answers = _answers(table, cells, parts, likelihood, assumed, faults)
+    answers = _answers(sources, cells, parts, likelihood, assumed, faults)
     if answers and labelling is not None:
         faults.add(
             "labelling probabilities come with an ordinal likelihood, which does not know them",
             'Use likelihood="gaussian", or leave the column out',
         )
-    faults.raise_if_any(_TITLE)
+    faults.raise_if_any(TITLE)
     bounds = list(zip(cells.lowest, cells.highest, strict=True))
     modelled = model_raters(parts, answers, places, bounds, random_seed=random_seed, draws=draws)
     for one in modelled:
@@ -203,51 +206,6 @@ def measure(
         min((part.identified for part in parts), key=_STRENGTH.index),
     )
     return differential.added_to(with_raters(made, cells, modelled))
-
-
-def _tables(
-    ratings: pd.DataFrame,
-    human: pd.DataFrame | None,
-    exchanges: pd.DataFrame | None,
-    assumed: Assumed,
-    most_sessions: int,
-    notes: Notes,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return all ratings in one checked table, and the exchanges in order."""
-    faults = FaultList()
-    assumed.check(faults)
-    if most_sessions < 1:
-        faults.add(f"most_sessions is {most_sessions}", "Give a number of sessions to learn the raters from")
-    table = check_ratings(ratings)
-    if LABELLING in table and table[LABELLING].notna().any():
-        faults.add(f"{LABELLING} stands in the ratings", "Give the coders' ratings as the human table")
-    keys = table[KEY].drop_duplicates() if exchanges is None else exchanges
-    keys = sorted_by_key(keys, faults, _TITLE)
-    known = pd.MultiIndex.from_frame(keys[KEY])
-    strangers = table.loc[~pd.MultiIndex.from_frame(table[KEY]).isin(known), KEY].drop_duplicates()
-    for dyad, session, t in strangers.itertuples(index=False):
-        faults.add(f"dyad {dyad}, session {session}, t {t} is rated but is no exchange", "Read both anew")
-    if human is not None:
-        coders = check_ratings(human).assign(rater_kind="human")
-        both = sorted(set(table["rater"]) & set(coders["rater"]))
-        if both:
-            faults.add(f"rater {', '.join(both)} stands in both tables", "Give each rater a name of its own")
-        found = pd.MultiIndex.from_frame(coders[KEY]).isin(known)
-        found &= coders["construct"].isin(table["construct"]).to_numpy()
-        if not found.any():
-            faults.add(
-                "no human rating is of an exchange and construct of the ratings",
-                "Check that dyad, session, t and construct are spelled alike in both tables",
-            )
-        elif not found.all():
-            notes.add(
-                f"{int((~found).sum())} human ratings are of no rated exchange or construct: set aside."
-            )
-        table = pd.concat([table, coders[found]], ignore_index=True)
-    for name in sorted(set(table["construct"]) & set(RESERVED)):
-        faults.add(f"construct {name} bears the name of a part of measures", "Rename it")
-    faults.raise_if_any(_TITLE)
-    return table, keys
 
 
 def _parts(
@@ -278,7 +236,7 @@ def _parts(
 
 
 def _answers(
-    table: pd.DataFrame,
+    sources: Sequence[Source],
     cells: Cells,
     parts: list[Part],
     likelihood: Likelihood | Mapping[str, Likelihood],
@@ -287,6 +245,9 @@ def _answers(
 ) -> dict[str, Answers]:
     """Return the answers of the constructs with an ordinal likelihood."""
     chosen = chosen_likelihoods(likelihood, cells.constructs, faults)
+    if "ordinal" not in chosen.values():
+        return {}
+    table = pd.concat([source.load() for source in sources], ignore_index=True)
     found = {}
     for part in parts:
         if chosen[part.construct] != "ordinal":

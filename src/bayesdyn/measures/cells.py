@@ -1,12 +1,15 @@
 """Ratings as arrays over (exchange, construct, rater): values, replicate noise, token variance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayesdyn.tables import KEY
+from bayesdyn.errors import FaultList
+from bayesdyn.measures.sources import Source, source_of
+from bayesdyn.measures.sums import Axes, Sums
 
 
 @dataclass(frozen=True)
@@ -58,87 +61,54 @@ def gather_cells(table: pd.DataFrame, keys: pd.DataFrame) -> Cells:
     keys
         The exchanges, one row each; every key of ``table`` is among them.
     """
-    constructs = tuple(sorted(map(str, table["construct"].unique())))
-    rated = table[table["value"].notna()]
-    kinds = rated.groupby("rater")["rater_kind"].first()
-    raters = tuple(sorted(map(str, kinds.index), key=lambda name: (kinds[name] == "human", name)))
-    shape = (len(keys), len(constructs), len(raters))
-    place = keys[KEY].assign(row=np.arange(len(keys)))
-    rows = rated[KEY].merge(place, on=KEY, how="left")["row"].to_numpy(dtype=np.int64)
-    columns = pd.Index(constructs).get_indexer(rated["construct"].astype(str))
-    depth = pd.Index(raters).get_indexer(rated["rater"].astype(str))
-    flat = (rows * shape[1] + columns) * shape[2] + depth
-    size = int(np.prod(shape))
+    return reduce_cells([source_of(table)], keys, FaultList())
 
-    def summed(where: NDArray[np.int64], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        return np.bincount(where, weights, minlength=size).astype(np.float64)
 
-    values = rated["value"].to_numpy(dtype=np.float64)
-    count = summed(flat)
-    mean = np.divide(summed(flat, values), count, out=np.full(size, np.nan), where=count > 0)
-    within = summed(flat, np.square(values - mean[flat]))
-    variance = token_variance(rated)
-    known: NDArray[np.int64] = np.flatnonzero(np.isfinite(variance))
-    parts = summed(flat[known])
-    token = np.divide(summed(flat[known], variance[known]), parts, out=np.full(size, np.nan), where=parts > 0)
-    at_floor, at_ceiling = _shares(rated, columns, len(constructs))
+def reduce_cells(sources: Sequence[Source], keys: pd.DataFrame, faults: FaultList) -> Cells:
+    """Return the ratings of several sources as arrays, each read once and reduced piece by piece.
+
+    Parameters
+    ----------
+    sources
+        No rater is in two of them. The order of their rows does not matter but for rounding.
+    keys
+        The exchanges, one row each. Ratings of others are passed over.
+    faults
+        Gathers what is wrong with the pieces of a file; the cells are then of no use.
+    """
+    axes = Axes(
+        keys,
+        tuple(sorted({name for source in sources for name in source.constructs})),
+        tuple(sorted({name for source in sources for name in source.raters})),
+    )
+    sums = Sums(axes)
+    for source in sources:
+        for rows in source.rows(axes, faults):
+            sums.add(rows)
+    rated = [r for r, human in enumerate(sums.human) if human is not None]
+    order = np.array(sorted(rated, key=lambda r: (sums.human[r], axes.raters[r])), dtype=np.intp)
+
+    def arranged[T: np.generic](values: NDArray[T]) -> NDArray[T]:
+        return values if np.array_equal(order, np.arange(values.shape[2])) else values[:, :, order]
+
+    count, tokens = arranged(sums.count), arranged(sums.token_count)
+    known = np.where(sums.known > 0, sums.known, np.nan)
     return Cells(
         keys=keys,
-        constructs=constructs,
-        raters=raters,
-        human=np.array([kinds[name] == "human" for name in raters], dtype=bool),
-        value=mean.reshape(shape),
-        noise=_replicate_noise(within.reshape(shape), count.reshape(shape)),
-        token=token.reshape(shape),
-        floor_share=at_floor,
-        ceiling_share=at_ceiling,
-        lowest=_ends(rated["scale_min"], columns, len(constructs), np.fmin),
-        highest=_ends(rated["scale_max"], columns, len(constructs), np.fmax),
+        constructs=axes.constructs,
+        raters=tuple(axes.raters[r] for r in order),
+        human=np.array([sums.human[r] for r in order], dtype=bool),
+        value=np.where(count > 0, arranged(sums.mean), np.nan),
+        noise=_replicate_noise(arranged(sums.within), count),
+        token=np.divide(arranged(sums.token), tokens, out=np.full(tokens.shape, np.nan), where=tokens > 0),
+        floor_share=sums.floor / known,
+        ceiling_share=sums.ceiling / known,
+        lowest=sums.lowest,
+        highest=sums.highest,
     )
 
 
-def token_variance(rated: pd.DataFrame) -> NDArray[np.float64]:
-    """Return the variance of each row's distribution over its scale points; NaN where it has none."""
-    found = np.full(len(rated), np.nan)
-    given = rated["probabilities"].notna().to_numpy()
-    if not given.any():
-        return found
-    part = rated[given]
-    lowest = part["scale_min"].to_numpy(dtype=np.float64)
-    lengths = part["probabilities"].map(len).to_numpy()
-    result = np.empty(len(part))
-    for length in np.unique(lengths):
-        chosen = lengths == length
-        p = np.stack([np.asarray(row, dtype=np.float64) for row in part["probabilities"].to_numpy()[chosen]])
-        points = lowest[chosen, None] + np.arange(length)
-        mean = (p * points).sum(axis=1, keepdims=True)
-        result[chosen] = (p * np.square(points - mean)).sum(axis=1)
-    found[given] = result
-    return found
-
-
-def _replicate_noise(within: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
+def _replicate_noise(within: NDArray[np.float64], count: NDArray[np.int32]) -> NDArray[np.float64]:
     degrees = np.maximum(count - 1, 0).sum(axis=0)
     pooled = np.divide(within.sum(axis=0), degrees, out=np.zeros(degrees.shape), where=degrees > 0)
     return np.where(count > 0, pooled / np.maximum(count, 1), 0.0)
-
-
-def _shares(
-    rated: pd.DataFrame, columns: NDArray[np.int64], size: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the shares of ratings nearest to the lowest and to the highest scale point."""
-    value = rated["value"].to_numpy()
-    low, high = rated["scale_min"].to_numpy(), rated["scale_max"].to_numpy()
-    known = np.isfinite(low) & np.isfinite(high)
-    total = np.bincount(columns[known], minlength=size).astype(np.float64)
-    total[total == 0] = np.nan
-    floor = np.bincount(columns[known & (value < low + 0.5)], minlength=size) / total
-    ceiling = np.bincount(columns[known & (value > high - 0.5)], minlength=size) / total
-    return floor, ceiling
-
-
-def _ends(scale: pd.Series, columns: NDArray[np.int64], size: int, end: np.ufunc) -> NDArray[np.float64]:
-    """Return an end of each construct's scale; ``fmin`` and ``fmax`` pass over those not known."""
-    found = np.full(size, np.nan)
-    end.at(found, columns, scale.to_numpy(dtype=np.float64))
-    return found

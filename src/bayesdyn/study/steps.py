@@ -132,7 +132,7 @@ def measure_stage(
         {"exchanges": exchanges.content, "ratings": ratings.content, **coders},
         {**given.model_dump(mode="json"), "random_seed": run.seed},
         lambda: measure(
-            ratings.value,
+            ratings.path,
             human,
             exchanges=exchanges.value,
             random_seed=run.seed,
