@@ -121,8 +121,8 @@ def measure(
         would tell as much. Intervals are 90 % equal-tailed.
 
         ``severity``, ``discrimination``, ``error_sd`` (rater, construct); ``error_budget`` (source, rater,
-        construct), the shares of one rating's variance; ``token_weight``; ``floor_share``;
-        ``identified_by``.
+        construct), the shares of one rating's variance; ``replicates`` (rater, construct), how many are
+        behind a rating on average; ``token_weight``; ``floor_share``; ``identified_by``.
 
         For fits that carry the raters' uncertainty: draws of the rater parameters (``severity_draws`` and
         others, first axis ``draw``), and ``rating``, ``rating_q``, ``rating_noise`` (exchange, rater,

@@ -26,8 +26,11 @@ class Cells:
     noise
         Same shape: variance of that mean by the sampling of replicates, the pooled variance within cells
         of that rater and construct over the number of replicates; 0 for a rater without replicates.
+    replicates
+        (construct, rater) mean number of replicates behind a value; NaN where nothing was rated.
     token
-        Same shape: variance of the rater's distribution over the scale points; NaN where it gave none.
+        Same shape as ``value``: variance of the rater's distribution over the scale points; NaN where it gave
+        none.
     floor_share, ceiling_share
         (construct,) share of ratings whose nearest scale point is the lowest, the highest; NaN where the
         scale is not known.
@@ -39,6 +42,7 @@ class Cells:
     human: NDArray[np.bool_]
     value: NDArray[np.float64]
     noise: NDArray[np.float64]
+    replicates: NDArray[np.float64]
     token: NDArray[np.float64]
     floor_share: NDArray[np.float64]
     ceiling_share: NDArray[np.float64]
@@ -85,6 +89,7 @@ def gather_cells(table: pd.DataFrame, keys: pd.DataFrame) -> Cells:
         human=np.array([kinds[name] == "human" for name in raters], dtype=bool),
         value=mean.reshape(shape),
         noise=_replicate_noise(within.reshape(shape), count.reshape(shape)),
+        replicates=_mean_count(count.reshape(shape)),
         token=token.reshape(shape),
         floor_share=at_floor,
         ceiling_share=at_ceiling,
@@ -115,6 +120,11 @@ def _replicate_noise(within: NDArray[np.float64], count: NDArray[np.float64]) ->
     degrees = np.maximum(count - 1, 0).sum(axis=0)
     pooled = np.divide(within.sum(axis=0), degrees, out=np.zeros(degrees.shape), where=degrees > 0)
     return np.where(count > 0, pooled / np.maximum(count, 1), 0.0)
+
+
+def _mean_count(count: NDArray[np.float64]) -> NDArray[np.float64]:
+    rated = (count > 0).sum(axis=0).astype(np.float64)
+    return np.divide(count.sum(axis=0), rated, out=np.full(rated.shape, np.nan), where=rated > 0)
 
 
 def _shares(

@@ -16,10 +16,10 @@ from bayesdyn.tables import EXCHANGE_COLUMNS, KEY
 RESERVED = (
     "score", "se", "error_corr", "reliability", "reliability_draws", "reliability_lower", "reliability_upper",
     "kappa_sd", "shift", "scale", "severity", "discrimination", "error_sd", "token_weight", "floor_share",
-    "posterior_mean", "posterior_sd", "level_reliability", "error_budget", "effective_raters", "shared_error",
-    "shared_error_lower", "shared_error_upper", "severity_draws", "discrimination_draws", "shared_draws",
-    "error_sd_draws", "token_weight_draws", "mean_draws", "variance_draws", "true_share_draws",
-    "error_share_draws", "rating", "rating_q", "rating_noise", "level", "source", "bound",
+    "posterior_mean", "posterior_sd", "level_reliability", "error_budget", "replicates", "effective_raters",
+    "shared_error", "shared_error_lower", "shared_error_upper", "severity_draws", "discrimination_draws",
+    "shared_draws", "error_sd_draws", "token_weight_draws", "mean_draws", "variance_draws",
+    "true_share_draws", "error_share_draws", "rating", "rating_q", "rating_noise", "level", "source", "bound",
     "identified_by", "exchange", "construct", "construct2", "rater", "draw", "dyad", "session", "t", "phase",
 )  # fmt: skip
 """Names of Measures itself: no construct or covariate may bear one."""
