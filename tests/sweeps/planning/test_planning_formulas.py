@@ -128,8 +128,8 @@ def test_moments_with_other_errors_are_those_of_the_same_scores_with_them():
 
 
 def test_one_predictor_by_hand():
-    # M 1, S .5, b .6, residual .7, error of the outcome .4 that covaries .1: s_vv = .7 + .4 - .12 + .18 = 1.16,
-    # s_uv = .1 - .3 = -.2, so n var(b) = 1.16 x 1.5 + .04.
+    # M 1, S .5, b .6, residual .7, error of the outcome .4 that covaries .1: s_vv = .7 + .4 - .12 + .18,
+    # 1.16; s_uv = .1 - .3 = -.2; so n var(b) = 1.16 x 1.5 + .04.
     cov = sampling_cov(np.eye(1), np.array([[0.5, 0.1], [0.1, 0.4]]), np.array([0.6]), 0.7, 1)
     assert cov[0, 0] == pytest.approx(1.78)
 
