@@ -12,6 +12,11 @@ def synthetic_fit(measurement="known", chains=2, draws=2000, spread=0.05, seed=3
     """Return (fit, measures, truth): the draws of every quantity are N(truth, spread^2), independent."""
     spec = bd.load_model(model)
     measures, truth = bd.simulate(spec, dyads=3, sessions=2, exchanges=6, random_seed=seed)
+    return fit_around(spec, measures, truth, measurement, chains, draws, spread, seed), measures, truth
+
+
+def fit_around(spec, measures, truth, measurement="known", chains=2, draws=2000, spread=0.05, seed=3):
+    """Return a fit of simulated measures: its draws are N(truth, spread^2), those of kappa its prior's."""
     problem = prepare(measures, spec, measurement)
     rng = np.random.default_rng(seed)
     paths = [path.name for path in problem.spec.paths]
@@ -30,8 +35,20 @@ def synthetic_fit(measurement="known", chains=2, draws=2000, spread=0.05, seed=3
             )
             for name, value in values.items()
         },
-        coords={"path_name": paths, "endogenous": own, "endogenous2": own},
+        coords={
+            "path_name": paths,
+            "endogenous": own,
+            "endogenous2": own,
+            **{
+                name: truth[name.rstrip("2")].values
+                for name in ("dyad_effect", "dyad_effect2", "session_effect", "session_effect2")
+            },
+        },
     )
+    if measurement != "none":
+        kappa = problem.kappa_sd * rng.standard_normal((chains, draws, len(problem.constructs)))
+        posterior["kappa"] = ("chain", "draw", "construct"), kappa
+        posterior = posterior.assign_coords(construct=list(problem.constructs))
     stats = xr.Dataset(
         {
             "diverging": (("chain", "draw"), np.zeros((chains, draws), dtype=bool)),
@@ -40,4 +57,4 @@ def synthetic_fit(measurement="known", chains=2, draws=2000, spread=0.05, seed=3
         }
     )
     tree = xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats})
-    return assemble(tree, problem, measures, Settings(draws, draws, chains, seed)), measures, truth
+    return assemble(tree, problem, measures, Settings(draws, draws, chains, seed))

@@ -13,7 +13,7 @@ from bayesdyn.cli.app import build_app
 from bayesdyn.tables import check_exchanges
 
 COMMANDS = [
-    *(["read"], ["rate"], ["agree"], ["measure"], ["fit"], ["claims"], ["sensitivity"], ["report"]),
+    *(["read"], ["rate"], ["agree"], ["measure"], ["fit"], ["claims"], ["sensitivity"], ["plan"], ["report"]),
     *(["simulate"], ["init"], ["run"], ["demo"], ["local", "fetch"], ["local", "serve"]),
 ]
 HEAVY = ("pandas", "xarray", "pandera", "openai", "pymc", "jax", "arviz", "matplotlib", "scipy", "pydantic")
@@ -71,6 +71,7 @@ BAD = {
     "human ratings without columns": ("agree", "{dir}/columns.csv"),
     "an artefact of another kind": ("fit", "{dir}/exchanges.parquet", "--random-seed", "1"),
     "a fit that is not there": ("claims", "{dir}/fit.nc"),
+    "a cost that is no pair": ("plan", "{dir}/fit.nc", "y ~ x", "--budget", "5", "--cost", "2"),
     "an unknown model": ("simulate", "chen2027", "--random-seed", "1"),
     "a model with a fault": ("simulate", "{dir}/model.toml", "--random-seed", "1"),
     "an option that is no number": ("simulate", "chen2026", "--reliability", "high", "--random-seed", "1"),

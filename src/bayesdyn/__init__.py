@@ -2,8 +2,8 @@
 
 The public face, in the order of a study: :func:`read_transcripts`, :func:`rate`, :func:`read_ratings`,
 :func:`agreement`, :func:`measure` (or :func:`as_measures`), :func:`load_model`, :func:`simulate`,
-:func:`fit`, :func:`summary`, :func:`check_claims`, :func:`sensitivity`, :func:`report`,
-:func:`load_example`. Each is imported when first used: ``import bayesdyn`` itself is light.
+:func:`fit`, :func:`summary`, :func:`check_claims`, :func:`sensitivity`, :func:`plan_ratings`,
+:func:`report`, :func:`load_example`. Each is imported when first used: ``import bayesdyn`` itself is light.
 """
 
 from importlib import import_module
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bayesdyn.structure.model_file import load_model
     from bayesdyn.structure.simulate import simulate
     from bayesdyn.study.run import load_example
+    from bayesdyn.sweeps.planning.plan import plan_ratings
     from bayesdyn.sweeps.sensitivity import sensitivity
     from bayesdyn.transcripts.read import read_transcripts
 
@@ -37,6 +38,7 @@ _HOMES = {
     "summary": "bayesdyn.fitting.summaries",
     "check_claims": "bayesdyn.fitting.claims",
     "sensitivity": "bayesdyn.sweeps.sensitivity",
+    "plan_ratings": "bayesdyn.sweeps.planning.plan",
     "report": "bayesdyn.reporting.html",
     "load_example": "bayesdyn.study.run",
 }
@@ -49,6 +51,7 @@ __all__ = [
     "load_example",
     "load_model",
     "measure",
+    "plan_ratings",
     "rate",
     "read_ratings",
     "read_transcripts",

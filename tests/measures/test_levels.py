@@ -101,6 +101,7 @@ def test_reliability_is_told_by_level_and_the_variance_by_source(anchored):
     np.testing.assert_allclose(found[2:5], SIGMA**2 * ERROR[::-1] / total, atol=0.04)
     assert budget.sel(rater="h1", source="shared by LLMs") == 0
     assert (budget.sel(source="replicates") == 0).all()
+    assert (anchored["replicates"].sel(construct="empathy") == 1).all()
 
 
 def test_what_later_fits_need_is_kept(world, anchored):

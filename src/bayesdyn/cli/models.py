@@ -31,7 +31,7 @@ class Measurement(StrEnum):
 
 def add_models(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (fit, claims, sensitivity, report, simulate):
+    for command in (fit, claims, sensitivity, plan, report, simulate):
         app.command()(command)
 
 
@@ -123,6 +123,44 @@ def sensitivity(
     )  # fmt: skip
     found.save(out)
     show(found.tipping)
+    say(f"wrote {out}")
+
+
+def plan(
+    fit: File,
+    path: Annotated[
+        str, typer.Argument(help='Name or label, e.g. "disclosure ~ empathy".', show_default=False)
+    ],
+    budget: Annotated[float, typer.Option(help="What may be spent, in any currency.", show_default=False)],
+    cost: Annotated[
+        list[str], typer.Option(help="Of one rating: llm_rating=..., human_coding=...", show_default=False)
+    ],
+    options: Annotated[str, typer.Option(help="Of these.")] = "replicate,llm,human_random,human_stratified",
+    constructs: Annotated[str | None, typer.Option(help="To be rated; default: the path's.")] = None,
+    coders: Least1 = 2,
+    overlap: Annotated[float, typer.Option(help="Share coded by all coders, the rest by one.")] = 0.2,
+    points: Annotated[int, typer.Option(min=1, help="Steps of the curve.")] = 20,
+    ci_prob: float = 0.95,
+    out: Out = Path("plan.json"),
+) -> None:
+    """Tell which further ratings would make a path most precise: replicates, another LLM, human coding.
+
+    Example: bayesdyn plan fit.nc "disclosure ~ empathy" --budget 500 --cost llm_rating=0.01,human_coding=2
+    """
+    from bayesdyn.artefacts import read_tree
+    from bayesdyn.study.manifest import check_out
+    from bayesdyn.sweeps.planning.plan import plan_ratings
+
+    check_out(out)
+    made = plan_ratings(
+        read_tree(fit, "fit"), path, budget=budget, cost=numbers("--cost", pairs("--cost", cost)),
+        options=words([options]), constructs=None if constructs is None else words([constructs]),
+        coders=coders, overlap=overlap, points=points, ci_prob=ci_prob,
+    )  # fmt: skip
+    made.save(out)
+    show(made.options[["option", "buys", "sd", "relative"]])
+    for line in (made.says, *made.notes):
+        typer.echo(line)
     say(f"wrote {out}")
 
 

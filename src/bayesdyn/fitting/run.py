@@ -1,7 +1,7 @@
 """Run an engine on measures and a spec, and return the fit as a plain ArviZ DataTree."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from bayesdyn.engines.pymc_engine import Compiled
 
 ENGINES = ("auto", "pymc")
+RATER_BUDGET = (
+    "error_budget", "replicates", "shared_error", "shared_error_lower", "shared_error_upper",
+)  # fmt: skip
+"""What a fit keeps of what its measures tell of their raters, if they do."""
 
 
 def fit(
@@ -145,7 +149,7 @@ def assemble(tree: xr.DataTree, problem: Problem, measures: xr.Dataset, settings
         "posterior": posterior,
         "sample_stats": tree["sample_stats"].to_dataset(),
         "observed_data": _on_exchanges({"score": np.where(problem.rated, problem.score, np.nan)}, problem),
-        "constant_data": _constant_data(problem),
+        "constant_data": _constant_data(problem).assign(rater_budget(measures, problem.constructs)),
     }
     if "latent" in tree.children:
         latent = tree["latent"].to_dataset()
@@ -227,6 +231,30 @@ def _constant_data(problem: Problem) -> xr.Dataset:
     for q, name in enumerate(problem.covariates):
         data[name] = ("exchange", problem.covariate[:, q])
     return data
+
+
+def rater_budget(measures: xr.Dataset, constructs: Sequence[str]) -> xr.Dataset:
+    """Return what measures tell of their raters that planning further ratings needs; empty where they do not.
+
+    Parameters
+    ----------
+    measures
+        From :func:`bayesdyn.measure`; scores from elsewhere have no raters.
+    constructs
+        Those of the model.
+
+    Returns
+    -------
+    xr.Dataset
+        ``error_budget`` (source, rater, construct), shares of one rating's variance; ``replicates`` and
+        ``rated_share`` (rater, construct), mean number behind a rating, and share of the exchanges that
+        this rater rated; ``shared_error`` with ``_lower`` and ``_upper`` (construct), a 90 % interval.
+    """
+    if not {*RATER_BUDGET, "rating"} <= set(map(str, measures.data_vars)):
+        return xr.Dataset()
+    chosen = measures.sel(construct=list(constructs))
+    kept = chosen[list(RATER_BUDGET)]
+    return kept.assign(rated_share=chosen["rating"].notnull().mean("exchange"))
 
 
 def _attributes(problem: Problem, measures: xr.Dataset, settings: Settings) -> dict[str, str]:

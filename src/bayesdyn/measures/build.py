@@ -146,10 +146,12 @@ def measure(
         would tell as much. Intervals are 90 % equal-tailed.
 
         ``severity``, ``discrimination``, ``error_sd`` (rater, construct); ``error_budget`` (source, rater,
-        construct), the shares of one rating's variance; ``token_weight``; ``floor_share``;
-        ``identified_by``; ``differential_bias`` (covariate, rater, construct), with ``_lower`` and
-        ``_upper``: how far a rater's error goes with a covariate
-        (:mod:`bayesdyn.measures.differential`).
+        construct), the shares of one rating's variance; ``replicates`` (rater, construct), how many are
+        behind a rating on average; ``token_weight``; ``floor_share`` and ``ceiling_share``, and what the
+        rater model predicts of them, ``floor_predicted`` and ``ceiling_predicted``; ``identified_by``;
+        ``differential_bias`` (covariate, rater, construct), with ``_lower`` and ``_upper``: how far a
+        rater's error goes with a covariate (:mod:`bayesdyn.measures.differential`). With an ordinal
+        likelihood ``shift`` and ``scale``: mean and SD of the true score, which fits standardise by.
 
         For fits that carry the raters' uncertainty: draws of the rater parameters (``severity_draws`` and
         others, first axis ``draw``), and ``rating``, ``rating_q``, ``rating_noise`` (exchange, rater,

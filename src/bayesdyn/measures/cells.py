@@ -29,8 +29,11 @@ class Cells:
     noise
         Same shape: variance of that mean by the sampling of replicates, the pooled variance within cells
         of that rater and construct over the number of replicates; 0 for a rater without replicates.
+    replicates
+        (construct, rater) mean number of replicates behind a value; NaN where nothing was rated.
     token
-        Same shape: variance of the rater's distribution over the scale points; NaN where it gave none.
+        Same shape as ``value``: variance of the rater's distribution over the scale points; NaN where it gave
+        none.
     floor_share, ceiling_share
         (construct,) share of ratings whose nearest scale point is the lowest, the highest; NaN where the
         scale is not known.
@@ -44,6 +47,7 @@ class Cells:
     human: NDArray[np.bool_]
     value: NDArray[np.float64]
     noise: NDArray[np.float64]
+    replicates: NDArray[np.float64]
     token: NDArray[np.float64]
     floor_share: NDArray[np.float64]
     ceiling_share: NDArray[np.float64]
@@ -100,6 +104,7 @@ def reduce_cells(sources: Sequence[Source], keys: pd.DataFrame, faults: FaultLis
         human=np.array([sums.human[r] for r in order], dtype=bool),
         value=np.where(count > 0, arranged(sums.mean), np.nan),
         noise=_replicate_noise(arranged(sums.within), count),
+        replicates=_mean_count(count),
         token=np.divide(arranged(sums.token), tokens, out=np.full(tokens.shape, np.nan), where=tokens > 0),
         floor_share=sums.floor / known,
         ceiling_share=sums.ceiling / known,
@@ -112,3 +117,8 @@ def _replicate_noise(within: NDArray[np.float64], count: NDArray[np.int32]) -> N
     degrees = np.maximum(count - 1, 0).sum(axis=0)
     pooled = np.divide(within.sum(axis=0), degrees, out=np.zeros(degrees.shape), where=degrees > 0)
     return np.where(count > 0, pooled / np.maximum(count, 1), 0.0)
+
+
+def _mean_count(count: NDArray[np.int32]) -> NDArray[np.float64]:
+    rated = (count > 0).sum(axis=0).astype(np.float64)
+    return np.divide(count.sum(axis=0), rated, out=np.full(rated.shape, np.nan), where=rated > 0)

@@ -51,8 +51,9 @@ def find_sources(
     if most_sessions < 1:
         faults.add(f"most_sessions is {most_sessions}", "Give a number of sessions to learn the raters from")
     if isinstance(ratings, pd.DataFrame):
-        given = source_of(check_ratings(ratings))
-        if LABELLING in ratings and ratings[LABELLING].notna().any():
+        table = check_ratings(ratings)
+        given = source_of(table)
+        if LABELLING in table.columns and table[LABELLING].notna().any():
             faults.add(f"{LABELLING} stands in the ratings", "Give the coders' ratings as the human table")
     else:
         given = open_ratings(ratings)

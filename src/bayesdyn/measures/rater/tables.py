@@ -59,6 +59,7 @@ def with_raters(
         {
             **{name: (("rater", "construct"), values) for name, values in table.items()},
             "error_budget": (("source", "rater", "construct"), budget),
+            "replicates": (("rater", "construct"), cells.replicates.T),
             "level_reliability": (("bound", "level", "construct"), bounds),
             "reliability_draws": (("draw", "construct"), reliability),
             **{

@@ -1,0 +1,1 @@
+"""Planning of further ratings: which buys more precision for a path."""
