@@ -188,9 +188,11 @@ def _compiled(sizes: tuple[int, int, int, int], warmup: int, draws: int) -> tupl
     }  # fmt: skip
     lane, key = Lane(**shapes), jax.eval_shape(lambda: jax.random.key(0))
     point, root = number(3 * raters + 6), number(3 * raters + 6, 3 * raters + 6)
-    gradient = jax.jit(jax.value_and_grad(_negative, argnums=1)).lower(lane, point).compile()
-    chain = jax.jit(_chain, static_argnames=("warmup", "draws"))
-    return gradient, chain.lower(lane, point, root, key, warmup, draws).compile()
+    gradient = jax.jit(jax.value_and_grad(_negative, argnums=1)).lower(lane, point)
+    chain = jax.jit(_chain, static_argnames=("warmup", "draws")).lower(lane, point, root, key, warmup, draws)
+    with ThreadPoolExecutor(2) as pool:  # compiling takes far longer than tracing, and needs no lock
+        first, second = pool.submit(gradient.compile), pool.submit(chain.compile)
+        return first.result(), second.result()
 
 
 def _sizes(problems: Sequence[Problem]) -> tuple[int, int, int, int]:
