@@ -80,7 +80,7 @@ def test_density_is_that_of_nested_quadrature(repeated, llm, nested):
         data = Data(
             counts=jnp.stack([jnp.pad(rows, ((0, most - len(rows)), (0, 0))) for rows, _ in distinct]),
             pattern=jnp.stack([place.reshape(-1)[1:] for _, place in distinct], axis=1),
-            session=jnp.asarray(session), owner=jnp.asarray(owner),
+            often=jnp.asarray(session == np.arange(4)[:, None], dtype=float), owner=jnp.asarray(owner),
         )  # fmt: skip
         at = Graded(*map(jnp.asarray, (CUT, OWN, BLUR, s, shares)))
         found = log_likelihood(data, at, Form(repeated, llm, nested, 0.1, 2))

@@ -33,21 +33,26 @@ type Array = jax.Array | NDArray[np.generic]
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Data:
-    """Answers as arrays: N exchanges, R raters, U patterns, K points, S sessions.
+    """Answers as arrays: R raters, U patterns of one rater, K points, P joint patterns, S sessions.
+
+    Exchanges of one session that all raters answered alike are one joint pattern, counted: three raters of
+    five points make 216 at most, whatever the number of exchanges.
 
     Attributes
     ----------
     counts
         (R, U, K) answers per point; pattern 0 has none.
     pattern
-        (N, R) pattern of each rater's answers.
-    session, owner
-        (N,) session of an exchange, ascending; (S,) dyad of a session, ascending.
+        (P, R) pattern of each rater's answers; 0 throughout in padding.
+    often
+        (S, P) exchanges of a session with that joint pattern.
+    owner
+        (S,) dyad of a session, ascending.
     """
 
     counts: Array
     pattern: Array
-    session: Array
+    often: Array
     owner: Array
 
 
@@ -116,17 +121,14 @@ def log_likelihood(data: Data, at: Graded, form: Form) -> jax.Array:
     x = form.grid
     away = by_exchange(data.counts, data.pattern, at, form)
     if not form.nested:
-        found = smoothed(away, jnp.zeros(1), 1.0, x)[:, 0]
-        return found.sum()
-    levels = smoothed(away, x, at.true_share[0], x)
-    sessions = jax.ops.segment_sum(levels, data.session, len(data.owner), indices_are_sorted=True)
-    levels = smoothed(sessions, x, at.true_share[1], x)
+        return (jnp.asarray(data.often).sum(0) * smoothed(away, jnp.zeros(1), 1.0, x)[:, 0]).sum()
+    levels = smoothed(data.often @ smoothed(away, x, at.true_share[0], x), x, at.true_share[1], x)
     dyads = jax.ops.segment_sum(levels, data.owner, form.dyads, indices_are_sorted=True)
     return smoothed(dyads, jnp.zeros(1), at.true_share[2], x).sum()
 
 
 def by_exchange(counts: Array, pattern: Array, at: Graded, form: Form) -> jax.Array:
-    """Return the log likelihood of what the exchanges' answers say, on the grid, shape (exchange, Q).
+    """Return the log likelihood of what joint patterns of answers say, on the grid, shape (P, Q).
 
     With humans and LLMs it is that of the true score, else that of what the raters have in common.
     """

@@ -29,24 +29,25 @@ def prepare_graded(part: Part, answers: Answers, places: Places) -> GradedProble
         Where the exchanges stand.
     """
     chosen = _learnt(places)
-    pattern = answers.pattern[chosen]
+    patterns, place = np.unique(answers.pattern[chosen], axis=0, return_inverse=True)
     session = np.unique(places.session[chosen], return_inverse=True)[1].reshape(-1)
-    order = np.argsort(session, kind="stable")
     dyad = np.unique(places.dyad[chosen], return_inverse=True)[1].reshape(-1)
     owner = np.zeros(int(session.max()) + 1, dtype=np.int64)
     owner[session] = dyad
-    # Sessions in the order of their dyads, so that both sums run over ascending numbers.
-    by_dyad = np.argsort(owner, kind="stable")
-    rank = np.argsort(by_dyad, kind="stable")
-    order = np.argsort(rank[session], kind="stable")
+    # Padded to a power of two, so that constructs share one program.
+    size = 1 << (len(patterns) - 1).bit_length()
+    cell = session * size + place.reshape(-1)
+    often = np.bincount(cell, minlength=len(owner) * size).reshape(len(owner), size).astype(np.float64)
+    # Sessions in the order of their dyads, so that the sum over a dyad's runs over ascending numbers.
+    order = np.argsort(owner, kind="stable")
     problem = part.problem
     prior = problem.rho_prior
     return GradedProblem(
         data=Data(
             counts=answers.padded(),
-            pattern=pattern[order],
-            session=rank[session][order],
-            owner=owner[by_dyad],
+            pattern=np.pad(patterns, ((0, size - len(patterns)), (0, 0))),
+            often=often[order],
+            owner=owner[order],
         ),
         form=Form(
             repeated=answers.repeated,
@@ -55,7 +56,7 @@ def prepare_graded(part: Part, answers: Answers, places: Places) -> GradedProble
             step=_step(np.bincount(session)),
             dyads=int(dyad.max()) + 1,
         ),
-        share=_started(answers, len(pattern)),
+        share=_started(answers, int(chosen.sum())),
         rho_prior=prior,
         shared_prior=problem.shared_prior,
         shared_rho=problem.discrimination in ("single", "proportional"),
