@@ -142,6 +142,15 @@ def prepare(
     # One rater's levels say nothing of its reliability, and priors on them would seem to.
     several = sessions >= _FEWEST_UNITS and int(here.sum()) > sessions
     levels = assumed.levels and not alone and several
+    if not levels:
+        # The density then holds sums over all exchanges only: told as one session, it costs far less.
+        nowhere = np.zeros_like(places.session)
+        places = Places(nowhere, nowhere, places.learnt)
+    if assumed.levels and not alone and not several:
+        notes.add(
+            f"{construct}: fewer than {_FEWEST_UNITS} sessions, or one rated exchange in each: what true "
+            "scores and errors have of session and dyad is not told apart, and stands under exchange."
+        )
     notes.add(_said(construct, names, discrimination, assumed))
     _overlap(construct, names, value, notes)
     return Part(
