@@ -1,6 +1,8 @@
 """The ordinal rater model's density against nested quadrature, one integral per unknown."""
 
+import json
 from functools import reduce
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import pytest
 from scipy import stats
 from scipy.interpolate import CubicSpline
 
-from bayesdyn.measures.graded.density import Data, Form, Graded, log_likelihood
+from bayesdyn.measures.graded.density import Data, Form, Graded, by_exchange, log_likelihood
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
@@ -86,5 +88,35 @@ def test_density_is_that_of_nested_quadrature(repeated, llm, nested):
         found = log_likelihood(data, at, Form(repeated, llm, nested, 0.1, 2))
     each = session if nested else np.arange(8)
     expected = slow(counts, each, owner[session] if nested else each, repeated, llm, s, shares)
-    # The quadratures differ: 80 Gauss-Hermite nodes against a trapezoid of step .1 cut off at 5 SD.
+    # The quadratures differ: 80 Gauss-Hermite nodes against a trapezoid of step .1 cut off at 6 SD.
     assert float(found) == pytest.approx(expected, abs=2e-5)
+
+
+def test_density_and_scores_are_those_of_two_programs_in_r():
+    """``graded_probit.R``: own Gauss-Hermite likelihood and ordinal::clmm2, which agree to 1e-7."""
+    told = json.loads((Path(__file__).parent / "graded_probit.json").read_text())
+    a, t = np.array(told["maximum"]["a"]), np.array(told["maximum"]["t"])
+    value, count = np.array(told["patterns"]["value"]), np.array(told["patterns"]["count"], dtype=float)
+    with jax.enable_x64(True):
+        data = Data(
+            counts=jnp.tile(jnp.concatenate([jnp.zeros((1, 5)), jnp.eye(5)]), (3, 1, 1)),
+            pattern=jnp.asarray(value), often=jnp.asarray(count)[None], owner=jnp.zeros(1, int),
+        )  # fmt: skip
+        form = Form((False,) * 3, (True,) * 3, False, 0.1, 1)
+
+        def at(x):
+            a, t = jnp.exp(x[:3]), x[3:].reshape(3, 4)
+            one = jnp.ones(3)
+            return Graded(t / a[:, None], 1 / a, one, jnp.zeros(()), jnp.array([1.0, 0.0, 0.0]))
+
+        best = jnp.asarray(np.concatenate([np.log(a), t.ravel()]))
+        found, slope = jax.value_and_grad(lambda x: log_likelihood(data, at(x), form))(best)
+        away = by_exchange(data.counts, data.pattern, at(best), form)
+        weight = jax.nn.softmax(away - 0.5 * jnp.square(form.grid), axis=1)
+    assert float(found) == pytest.approx(told["maximum"]["log_likelihood"], abs=1e-5)
+    # A maximum for us too: the curvature is in the hundreds, so a slope of .05 is 1e-4 away.
+    assert np.abs(slope).max() < 0.05
+    mean = weight @ form.grid
+    np.testing.assert_allclose(mean, told["scores"]["mean"], atol=2e-5)
+    sd = np.sqrt(weight @ np.square(form.grid) - np.square(mean))
+    np.testing.assert_allclose(sd, told["scores"]["sd"], atol=2e-5)

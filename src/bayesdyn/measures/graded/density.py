@@ -23,7 +23,7 @@ import numpy as np
 from jax.scipy.special import log_ndtr
 from numpy.typing import NDArray
 
-_REACH, _FINE_REACH, _FINE_STEP = 5.0, 6.5, 0.05
+_REACH, _FINE_REACH, _FINE_STEP = 6.0, 7.5, 0.05
 _TINY = 1e-300
 
 

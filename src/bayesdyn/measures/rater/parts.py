@@ -159,6 +159,15 @@ def prepare(
         coded = here & np.isfinite(value[:, human]).any(axis=1)
         weight, effective = labelling_weights(labelling, coded)
         say_labelling(construct, labelling, coded, effective, notes)
+    if not levels:
+        # The density then holds sums over all exchanges only: told as one session, it costs far less.
+        nowhere = np.zeros_like(places.session)
+        places = Places(nowhere, nowhere, places.learnt)
+    if assumed.levels and not alone and not several:
+        notes.add(
+            f"{construct}: fewer than {_FEWEST_UNITS} sessions, or one rated exchange in each: what true "
+            "scores and errors have of session and dyad is not told apart, and stands under exchange."
+        )
     notes.add(_said(construct, names, discrimination, assumed))
     _overlap(construct, names, value, notes)
     return Part(

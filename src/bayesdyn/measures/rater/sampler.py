@@ -198,7 +198,8 @@ def _compiled(sizes: tuple[int, int, int, int], warmup: int, draws: int) -> tupl
 def _sizes(problems: Sequence[Problem]) -> tuple[int, int, int, int]:
     """Return dyads, sessions, patterns and raters to pad to.
 
-    Rounded up to a power of two, so that studies of about one size share one compiled sampler.
+    Rounded up to a power of two, so that studies of about one size share one compiled sampler; where there
+    is one only (no levels, or complete ratings without token variance), it stays one, which is far faster.
     """
     every = [one.statistics for one in problems]
     counts = {
@@ -207,7 +208,7 @@ def _sizes(problems: Sequence[Problem]) -> tuple[int, int, int, int]:
         "patterns": max(len(one.mask) for one in every),
     }
     dyads, sessions, patterns = (
-        1 << (max(_FEWEST[name], most) - 1).bit_length() for name, most in counts.items()
+        1 if most == 1 else 1 << (max(_FEWEST[name], most) - 1).bit_length() for name, most in counts.items()
     )
     return dyads, sessions, patterns, max(_FEWEST["raters"], *(len(one.spread) for one in problems))
 
