@@ -12,6 +12,8 @@ from bayesdyn.errors import FaultList
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayesdyn.measures.modelled import Likelihood
+
 Human = Annotated[Path | None, typer.Option(help="Ratings of human coders.")]
 Columns = Annotated[list[str] | None, typer.Option(help="OURS=THEIRS, of the human ratings.")]
 
@@ -115,6 +117,9 @@ def measure(
     exchanges: Annotated[
         Path | None, typer.Option(help="For covariates and exchanges without ratings.")
     ] = None,
+    likelihood: Annotated[
+        str, typer.Option(help="gaussian, ordinal, or CONSTRUCT=ordinal with commas (floors, ceilings).")
+    ] = "gaussian",
     random_seed: Annotated[int, typer.Option(min=0)] = 1,
     reliability_prior: Annotated[
         str, typer.Option(help="Beta parameters: of a single rater's reliability.")
@@ -144,7 +149,8 @@ def measure(
     made = run(
         ratings if ratings.suffix == ".parquet" else _ratings(ratings), _human(human, columns),
         exchanges=None if exchanges is None else read_table(exchanges, "exchanges"),
-        random_seed=random_seed, reliability_prior=_beta("--reliability-prior", reliability_prior),
+        likelihood=_likelihood(likelihood), random_seed=random_seed,
+        reliability_prior=_beta("--reliability-prior", reliability_prior),
         coder_prior=_beta("--coder-prior", coder_prior),
         shared_prior=None if shared_prior == "none" else _beta("--shared-prior", shared_prior),
         discrimination=discrimination.value, levels=levels, most_sessions=most_sessions, draws=draws,
@@ -169,6 +175,19 @@ def _human(path: Path | None, columns: list[str] | None) -> "pd.DataFrame | None
     from bayesdyn.ratings.tables import read_ratings
 
     return None if path is None else read_ratings(path, columns=pairs("--columns", columns or []) or None)
+
+
+def _likelihood(text: str) -> "Likelihood | dict[str, Likelihood]":
+    from bayesdyn.measures.modelled import LIKELIHOODS
+
+    given = pairs("--likelihood", [text]) if "=" in text else {"": text}
+    faults = FaultList()
+    for value in given.values():
+        if value not in LIKELIHOODS:
+            faults.add(f"{value!r} is no likelihood", f"Use one of {', '.join(LIKELIHOODS)}", "--likelihood")
+    faults.raise_if_any("This option cannot be used")
+    known: dict[str, Likelihood] = {"gaussian": "gaussian", "ordinal": "ordinal"}
+    return known[text] if "=" not in text else {name: known[value] for name, value in given.items()}
 
 
 def _beta(option: str, text: str) -> tuple[float, float]:

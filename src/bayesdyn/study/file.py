@@ -58,6 +58,9 @@ class Human(Frozen):
     columns: dict[str, str] | None = None
 
 
+Likelihood = Literal["gaussian", "ordinal"]
+
+
 class MeasuresFrom(Frozen):
     """Section ``[measures]``: the arguments of :func:`bayesdyn.measure`.
 
@@ -67,6 +70,7 @@ class MeasuresFrom(Frozen):
     reliability_prior: tuple[float, float] | dict[str, tuple[float, float]] = (6.0, 4.0)
     coder_prior: tuple[float, float] = (7.0, 3.0)
     shared_prior: tuple[float, float] | Literal[False] = (1.0, 4.0)
+    likelihood: Likelihood | dict[str, Likelihood] = "gaussian"
     discrimination: Literal["auto", "equal", "proportional", "free"] = "auto"
     levels: bool = True
     most_sessions: int = Field(default=400, ge=1)

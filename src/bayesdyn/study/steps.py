@@ -135,6 +135,7 @@ def measure_stage(
             ratings.path,
             human,
             exchanges=exchanges.value,
+            likelihood=given.likelihood,
             random_seed=run.seed,
             reliability_prior=given.reliability_prior,
             coder_prior=given.coder_prior,
