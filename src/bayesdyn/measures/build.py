@@ -28,7 +28,6 @@ from bayesdyn.measures.modelled import (
     Likelihood,
     Modelled,
     chosen_likelihoods,
-    fixed_scale,
     model_raters,
 )
 from bayesdyn.measures.rater.model import SHARED_PRIOR
@@ -41,9 +40,9 @@ from bayesdyn.measures.rater.parts import (
     usable_raters,
 )
 from bayesdyn.measures.rater.places import Places, find_places
-from bayesdyn.measures.rater.posterior import posterior_of
 from bayesdyn.measures.rater.tables import with_raters
 from bayesdyn.measures.sources import Source
+from bayesdyn.measures.variables import by_construct, fixed_scale, posteriors
 from bayesdyn.measures.warn import (
     say_halo,
     say_shared_halo,
@@ -200,8 +199,8 @@ def measure(
     made = assemble(
         keys,
         cells.constructs,
-        {"score": score, "se": se, **_posteriors(places, modelled)},
-        {**_by_construct(cells, modelled), **fixed_scale(modelled)},
+        {"score": score, "se": se, **posteriors(places, modelled)},
+        {**by_construct(cells, modelled), **fixed_scale(modelled)},
         corr,
         covariates,
         notes,
@@ -290,36 +289,3 @@ def _halo(cells: Cells, modelled: list[Modelled], notes: Notes) -> NDArray[np.fl
     if len(parts) > 1 and (shared_sd > 0).any():
         say_shared_halo(estimated=common is not None, notes=notes)
     return of_scores(corr, corr if common is None else common, shares)
-
-
-def _posteriors(places: Places, modelled: list[Modelled]) -> dict[str, NDArray[np.float64]]:
-    found = []
-    for one in modelled:
-        at, told = one.scale.at(None), one.summary
-        variances = at.variance * at.true_share
-        found.append(posterior_of(told.score, told.se, places.session, places.dyad, at.mean, variances))
-    return {
-        name: np.column_stack([pair[place] for pair in found])
-        for place, name in enumerate(("posterior_mean", "posterior_sd"))
-    }
-
-
-def _by_construct(cells: Cells, modelled: list[Modelled]) -> dict[str, NDArray[np.float64]]:
-    reliability = np.column_stack([one.summary.reliability for one in modelled])
-    shared = np.column_stack([one.draws.s for one in modelled])
-    effective = np.column_stack([one.summary.effective_raters for one in modelled])
-    return {
-        "reliability": reliability.mean(axis=0),
-        "reliability_lower": np.quantile(reliability, 0.05, axis=0),
-        "reliability_upper": np.quantile(reliability, 0.95, axis=0),
-        "shared_error": shared.mean(axis=0),
-        "shared_error_lower": np.quantile(shared, 0.05, axis=0),
-        "shared_error_upper": np.quantile(shared, 0.95, axis=0),
-        "effective_raters": effective.mean(axis=0),
-        "kappa_sd": np.array([one.summary.kappa_sd for one in modelled]),
-        "token_weight": np.array([one.scale.w.mean() for one in modelled]),
-        "floor_share": cells.floor_share,
-        "floor_predicted": np.array([one.ends.floor for one in modelled]),
-        "ceiling_share": cells.ceiling_share,
-        "ceiling_predicted": np.array([one.ends.ceiling for one in modelled]),
-    }

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
 from bayesdyn.measures.ends import Ends, ends_of_answers, ends_of_normals
@@ -122,19 +121,3 @@ def _graded(part: Part, answers: Answers, found: GradedDraws, form: Form, places
         reliability=scores.reliability,
     )  # fmt: skip
     return Modelled(part, draws, scale, summary, ends_of_answers(found, answers), ordinal=True)
-
-
-def fixed_scale(modelled: Sequence[Modelled]) -> dict[str, NDArray[np.float64]]:
-    """Return shift and scale (construct,) where the rater model fixes them: mean and SD of the true score.
-
-    Ordinal scores have standard errors without bound at the scale's ends, and moments of the scores would
-    tell nothing of the true score's spread. NaN for the others; nothing where all are Gaussian.
-    """
-    if not any(one.ordinal for one in modelled):
-        return {}
-    at = [one.scale.at(None) for one in modelled]
-    told = np.array([one.ordinal for one in modelled])
-    return {
-        "shift": np.where(told, [point.mean for point in at], np.nan),
-        "scale": np.where(told, [np.sqrt(point.variance) for point in at], np.nan),
-    }
