@@ -3,8 +3,9 @@
 Outcomes follow two predictors without any moderation: ``y = .3 x + .3 r + e``, variance 1, x and r normal
 with correlation .3 and known without error. Three raters with error of SD .7 rate y on five points whose cuts
 put a given share of ratings at the lowest. Each likelihood's measures then go into the regression of y on x,
-r and x r in which their standard errors count: ``score ~ N(mean, sigma^2 + se^2)``, by maximum likelihood. The
-truth of the product is 0; what is found is told in SDs of y, mean over replicates with its Monte Carlo error.
+r and x r in which their standard errors count: ``score ~ N(mean, sigma^2 + se^2)``, by maximum likelihood.
+The truth of the product is 0; what is found is told in SDs of y, mean over replicates with its Monte Carlo
+error.
 
     python benchmarks/floors.py [--replicates 12] [--exchanges 2000]
 

@@ -28,10 +28,10 @@ from bayesdyn.artefacts import read_table, stamp
 from bayesdyn.errors import FaultList
 from bayesdyn.machine import available_cores
 from bayesdyn.measures.build import measure
-from bayesdyn.measures.cells import reduce_cells
 from bayesdyn.measures.dataset import sorted_by_key
-from bayesdyn.measures.pieces import open_ratings
-from bayesdyn.measures.sources import source_of
+from bayesdyn.measures.gathering.cells import reduce_cells
+from bayesdyn.measures.gathering.pieces import open_ratings
+from bayesdyn.measures.gathering.sources import source_of
 from bayesdyn.ratings.results import _schema
 from bayesdyn.tables import check_ratings
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from bayesdyn.measures.clustered import clustered_slopes
+from bayesdyn.measures.differing.clustered import clustered_slopes
 
 
 def world(seed, clusters, size=12):

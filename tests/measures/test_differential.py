@@ -9,9 +9,9 @@ import statsmodels.api as sm
 from scipy import stats
 
 import bayesdyn as bd
-from bayesdyn.measures.contrasts import Contrast, contrasts_of
 from bayesdyn.measures.dataset import Notes, read_notes
-from bayesdyn.measures.differential import Panel, Slopes, differential_slopes, warn_of_slopes
+from bayesdyn.measures.differing.contrasts import Contrast, contrasts_of
+from bayesdyn.measures.differing.differential import Panel, Slopes, differential_slopes, warn_of_slopes
 
 DISCRIMINATION = np.array([0.8, 1.0, 1.25])
 

@@ -6,8 +6,8 @@ import pytest
 
 import bayesdyn as bd
 from bayesdyn.errors import InputError
-from bayesdyn.measures.cells import gather_cells
 from bayesdyn.measures.dataset import read_notes
+from bayesdyn.measures.gathering.cells import gather_cells
 from bayesdyn.measures.graded.answers import gather_answers, to_answers
 from bayesdyn.structure.model_file import load_model
 from bayesdyn.structure.problem import prepare

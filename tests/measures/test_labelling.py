@@ -11,7 +11,7 @@ import pytest
 import bayesdyn as bd
 from bayesdyn.errors import InputError
 from bayesdyn.measures.dataset import read_notes
-from bayesdyn.measures.labelling import labelling_weights
+from bayesdyn.measures.gathering.labelling import labelling_weights
 from bayesdyn.measures.rater.density import Data, Parameters, log_likelihood
 from bayesdyn.measures.rater.patterns import gather_statistics
 from bayesdyn.ratings.tables import read_ratings

@@ -128,8 +128,8 @@ def test_rater_parameters_may_come_from_a_share_of_the_sessions(world, anchored)
 
 
 def test_an_even_share_of_sessions_holds_those_with_humans(world):
-    from bayesdyn.measures.cells import gather_cells
     from bayesdyn.measures.dataset import Notes
+    from bayesdyn.measures.gathering.cells import gather_cells
 
     table = pd.concat(world[1:])
     cells = gather_cells(table, world[1][["dyad", "session", "t"]].drop_duplicates().reset_index(drop=True))

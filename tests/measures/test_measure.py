@@ -8,7 +8,7 @@ import bayesdyn as bd
 from bayesdyn.artefacts import read_dataset, write_dataset
 from bayesdyn.errors import InputError
 from bayesdyn.measures.dataset import Notes, merged, read_notes
-from bayesdyn.measures.sums import token_variance
+from bayesdyn.measures.gathering.sums import token_variance
 from bayesdyn.measures.warn import warn_of_twins
 
 

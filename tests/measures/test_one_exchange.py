@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bayesdyn.measures.cells import gather_cells
 from bayesdyn.measures.dataset import Notes
+from bayesdyn.measures.gathering.cells import gather_cells
 from bayesdyn.measures.rater.density import Data, Parameters, log_likelihood
 from bayesdyn.measures.rater.parts import CODER_PRIOR, RELIABILITY_PRIOR, Assumed, prepare
 from bayesdyn.measures.rater.patterns import gather_statistics

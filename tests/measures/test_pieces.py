@@ -11,11 +11,11 @@ import pytest
 import bayesdyn as bd
 from bayesdyn.artefacts import write_table
 from bayesdyn.errors import ArtefactError, FaultList, InputError
-from bayesdyn.measures import pieces
-from bayesdyn.measures.cells import Cells, reduce_cells
 from bayesdyn.measures.dataset import sorted_by_key
-from bayesdyn.measures.pieces import open_ratings
-from bayesdyn.measures.sources import source_of
+from bayesdyn.measures.gathering import pieces
+from bayesdyn.measures.gathering.cells import Cells, reduce_cells
+from bayesdyn.measures.gathering.pieces import open_ratings
+from bayesdyn.measures.gathering.sources import source_of
 from bayesdyn.streams import read_arrow
 from bayesdyn.tables import check_ratings
 

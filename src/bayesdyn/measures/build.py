@@ -9,10 +9,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
-from bayesdyn.measures.cells import Cells, reduce_cells
-from bayesdyn.measures.contrasts import contrasts_of
 from bayesdyn.measures.dataset import Notes, assemble, pick_covariates
-from bayesdyn.measures.differential import find_differential
+from bayesdyn.measures.differing.contrasts import contrasts_of
+from bayesdyn.measures.differing.differential import find_differential
+from bayesdyn.measures.gathering.cells import Cells, reduce_cells
+from bayesdyn.measures.gathering.labelling import labelling_probabilities
+from bayesdyn.measures.gathering.sources import Source
 from bayesdyn.measures.given import as_measures
 from bayesdyn.measures.graded.answers import Answers, gather_answers
 from bayesdyn.measures.halo import (
@@ -23,7 +25,6 @@ from bayesdyn.measures.halo import (
     shared_correlation,
 )
 from bayesdyn.measures.inputs import TITLE, find_sources
-from bayesdyn.measures.labelling import labelling_probabilities
 from bayesdyn.measures.modelled import (
     Likelihood,
     Modelled,
@@ -40,8 +41,7 @@ from bayesdyn.measures.rater.parts import (
     usable_raters,
 )
 from bayesdyn.measures.rater.places import Places, find_places
-from bayesdyn.measures.rater.tables import with_raters
-from bayesdyn.measures.sources import Source
+from bayesdyn.measures.raters import with_raters
 from bayesdyn.measures.variables import by_construct, fixed_scale, posteriors
 from bayesdyn.measures.warn import (
     say_halo,
@@ -89,7 +89,7 @@ def measure(
         1, their mean severity 0), and tell how much of what LLMs agree on is error. Which exchanges were
         coded may depend on the LLMs' ratings; on more, where a column ``labelling_probability`` tells the
         probability in (0, 1] with which each exchange was chosen. What humans say then has weight 1 /
-        probability in the rater model (:mod:`bayesdyn.measures.labelling`).
+        probability in the rater model (:mod:`bayesdyn.measures.gathering.labelling`).
     exchanges
         The exchanges of the study; those without any rating become rows of NaN, and their further columns
         (numeric or short text, never transcript text) become covariates. None: those of ``ratings``.
@@ -149,7 +149,7 @@ def measure(
         behind a rating on average; ``token_weight``; ``floor_share`` and ``ceiling_share``, and what the
         rater model predicts of them, ``floor_predicted`` and ``ceiling_predicted``; ``identified_by``;
         ``differential_bias`` (covariate, rater, construct), with ``_lower`` and ``_upper``: how far a
-        rater's error goes with a covariate (:mod:`bayesdyn.measures.differential`). With an ordinal
+        rater's error goes with a covariate (:mod:`bayesdyn.measures.differing.differential`). With an ordinal
         likelihood ``shift`` and ``scale``: mean and SD of the true score, which fits standardise by.
 
         For fits that carry the raters' uncertainty: draws of the rater parameters (``severity_draws`` and

@@ -8,7 +8,7 @@ from scipy.special import ndtr
 
 from bayesdyn.measures.graded.answers import Answers
 from bayesdyn.measures.graded.sampler import GradedDraws
-from bayesdyn.measures.rater.summaries import Point
+from bayesdyn.measures.rater.scale import Point
 
 type Floats = NDArray[np.float64]
 

@@ -6,9 +6,9 @@ import pandas as pd
 
 from bayesdyn.errors import FaultList
 from bayesdyn.measures.dataset import RESERVED, Notes, sorted_by_key
-from bayesdyn.measures.pieces import open_ratings
+from bayesdyn.measures.gathering.pieces import open_ratings
+from bayesdyn.measures.gathering.sources import Source, source_of
 from bayesdyn.measures.rater.parts import Assumed
-from bayesdyn.measures.sources import Source, source_of
 from bayesdyn.tables import KEY, LABELLING, check_ratings
 
 TITLE = "These ratings cannot be made into measures"

@@ -16,7 +16,8 @@ from bayesdyn.measures.graded.scores import linear, noise_of, score_answers, wit
 from bayesdyn.measures.rater.parts import Part
 from bayesdyn.measures.rater.places import Places
 from bayesdyn.measures.rater.sampler import Draws, sample_raters
-from bayesdyn.measures.rater.summaries import Scale, Summary, describe, fix_scale, summarise
+from bayesdyn.measures.rater.scale import Scale, fix_scale
+from bayesdyn.measures.rater.summaries import Summary, describe, summarise
 
 Likelihood = Literal["gaussian", "ordinal"]
 LIKELIHOODS: tuple[str, ...] = get_args(Likelihood)

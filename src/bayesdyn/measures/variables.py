@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.measures.cells import Cells
+from bayesdyn.measures.gathering.cells import Cells
 from bayesdyn.measures.modelled import Modelled
 from bayesdyn.measures.rater.places import Places
 from bayesdyn.measures.rater.posterior import posterior_of

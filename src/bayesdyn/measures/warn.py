@@ -6,8 +6,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.measures.cells import Cells
 from bayesdyn.measures.dataset import Notes
+from bayesdyn.measures.gathering.cells import Cells
 from bayesdyn.measures.modelled import Modelled
 from bayesdyn.measures.rater.contradictions import misfit
 from bayesdyn.measures.rater.parts import FEWEST_OVERLAP, Assumed, Part

@@ -12,7 +12,7 @@ from bayesdyn.measures.graded.answers import Answers
 from bayesdyn.measures.graded.density import Form, Graded, by_exchange, smoothed
 from bayesdyn.measures.graded.sampler import GradedDraws
 from bayesdyn.measures.rater.sampler import Draws
-from bayesdyn.measures.rater.summaries import Scale, kept_draws
+from bayesdyn.measures.rater.scale import Scale, kept_draws
 
 type Floats = NDArray[np.float64]
 

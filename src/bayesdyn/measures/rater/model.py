@@ -6,7 +6,7 @@ its kind hold in common, so that c_r = tau_r sqrt(rho_r) is its loading on what 
 tau_r sqrt(1 - rho_r) the SD of its own error. Of what LLMs have in common, a share s is error: their loading
 on the true score is g_r = c_r sqrt(1 - s), on the error that they share h_r = c_r sqrt(s); humans have g_r =
 c_r and h_r = 0. Origin and unit of the true score are fixed afterwards
-(:mod:`bayesdyn.measures.rater.summaries`).
+(:mod:`bayesdyn.measures.rater.scale`).
 
 Priors, with M_r and S_r the observed mean and SD of rater r, and S the geometric mean of the S_r:
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
-from bayesdyn.measures.cells import Cells
 from bayesdyn.measures.dataset import Notes
-from bayesdyn.measures.labelling import labelling_weights, say_labelling
+from bayesdyn.measures.gathering.cells import Cells
+from bayesdyn.measures.gathering.labelling import labelling_weights, say_labelling
 from bayesdyn.measures.rater.model import RHO_PRIOR, Discrimination, Problem
 from bayesdyn.measures.rater.patterns import Statistics, gather_statistics
 from bayesdyn.measures.rater.places import Places
@@ -80,7 +80,7 @@ class Part:
     problem
         What the sampler takes.
     weight
-        (exchange,) of what humans say there, see :mod:`bayesdyn.measures.labelling`; None: all count alike.
+        (exchange,) of what humans say there (:mod:`bayesdyn.measures.gathering.labelling`); None: all alike.
     """
 
     construct: str

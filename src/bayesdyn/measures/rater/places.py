@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from bayesdyn.measures.cells import Cells
 from bayesdyn.measures.dataset import Notes
+from bayesdyn.measures.gathering.cells import Cells
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ rater is compared with the other raters, and a bias that all share is not seen.
 
 The true score cancels at true discriminations. At estimated ones some is left and goes with whatever the true
 score goes with, so the variance of the slope over posterior draws of discriminations and means is added to
-that of the regression (:mod:`bayesdyn.measures.clustered`). Where all come from the same exchanges the sum is
-somewhat too large: tests keep below their level. A rater's bias that goes with the true score as well (their
-covariate correlates r) is in part read as discrimination, and the slope is smaller than the bias by up to
-r^2.
+that of the regression (:mod:`bayesdyn.measures.differing.clustered`). Where all come from the same exchanges
+the sum is somewhat too large: tests keep below their level. A rater's bias that goes with the true score as
+well (their covariate correlates r) is in part read as discrimination, and the slope is smaller than the bias
+by up to r^2.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
-from bayesdyn.measures.cells import Cells
-from bayesdyn.measures.clustered import FEWEST_CLUSTERS, FEWEST_ROWS, clustered_slopes
-from bayesdyn.measures.contrasts import Contrast
 from bayesdyn.measures.dataset import Notes
+from bayesdyn.measures.differing.clustered import FEWEST_CLUSTERS, FEWEST_ROWS, clustered_slopes
+from bayesdyn.measures.differing.contrasts import Contrast
+from bayesdyn.measures.gathering.cells import Cells
 from bayesdyn.measures.modelled import Modelled
 from bayesdyn.measures.rater.parts import Part
-from bayesdyn.measures.rater.summaries import Scale, kept_draws
+from bayesdyn.measures.rater.scale import Scale, kept_draws
 
 type Floats = NDArray[np.float64]
 

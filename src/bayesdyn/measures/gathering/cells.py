@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
-from bayesdyn.measures.sources import Source, source_of
-from bayesdyn.measures.sums import Axes, Sums
+from bayesdyn.measures.gathering.sources import Source, source_of
+from bayesdyn.measures.gathering.sums import Axes, Sums
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdyn.errors import FaultList
-from bayesdyn.measures.sums import Axes, Places, Rows, token_variance
+from bayesdyn.measures.gathering.sums import Axes, Places, Rows, token_variance
 from bayesdyn.tables import KEY
 
 

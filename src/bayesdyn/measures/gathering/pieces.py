@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from bayesdyn.artefacts import check_table, read_table
 from bayesdyn.errors import FaultList, InputError
-from bayesdyn.measures.sources import Finder, Source, placed
-from bayesdyn.measures.sums import Axes, Floats, Places, Rows, by_length, variances
+from bayesdyn.measures.gathering.sources import Finder, Source, placed
+from bayesdyn.measures.gathering.sums import Axes, Floats, Places, Rows, by_length, variances
 from bayesdyn.streams import read_arrow
 from bayesdyn.tables import KEY, RATER_KINDS, check_ratings
 

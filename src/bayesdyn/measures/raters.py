@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from bayesdyn.measures.cells import Cells
+from bayesdyn.measures.gathering.cells import Cells
 from bayesdyn.measures.modelled import Modelled
 from bayesdyn.measures.rater.density import LEVELS
 from bayesdyn.measures.rater.parts import Part
-from bayesdyn.measures.rater.summaries import SOURCES, kept_draws
+from bayesdyn.measures.rater.scale import kept_draws
+from bayesdyn.measures.rater.summaries import SOURCES
 
 _BOUNDS = ("lower", "mean", "upper")
 

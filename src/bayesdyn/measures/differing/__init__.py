@@ -1,0 +1,1 @@
+"""Differential error: raters whose error goes with a covariate."""
