@@ -13,6 +13,7 @@ from bayesdyn.cli.options import (
     Least4,
     Out,
     Seed,
+    beta,
     number,
     numbers,
     pairs,
@@ -139,6 +140,7 @@ def plan(
     constructs: Annotated[str | None, typer.Option(help="To be rated; default: the path's.")] = None,
     coders: Least1 = 2,
     overlap: Annotated[float, typer.Option(help="Share coded by all coders, the rest by one.")] = 0.2,
+    coder_prior: Annotated[str, typer.Option(help="Beta parameters: a coder's reliability.")] = "7,3",
     points: Annotated[int, typer.Option(min=1, help="Steps of the curve.")] = 20,
     ci_prob: float = 0.95,
     out: Out = Path("plan.json"),
@@ -155,7 +157,8 @@ def plan(
     made = plan_ratings(
         read_tree(fit, "fit"), path, budget=budget, cost=numbers("--cost", pairs("--cost", cost)),
         options=words([options]), constructs=None if constructs is None else words([constructs]),
-        coders=coders, overlap=overlap, points=points, ci_prob=ci_prob,
+        coders=coders, overlap=overlap, coder_prior=beta("--coder-prior", coder_prior), points=points,
+        ci_prob=ci_prob,
     )  # fmt: skip
     made.save(out)
     show(made.options[["option", "buys", "sd", "relative"]])

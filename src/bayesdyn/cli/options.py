@@ -79,3 +79,19 @@ def show(frame: "pd.DataFrame", *, index: bool = False) -> None:
 def say(line: str) -> None:
     """Tell something on stderr: stdout is for results."""
     typer.echo(line, err=True)
+
+
+def beta(option: str, text: str) -> tuple[float, float]:
+    """Return the two parameters of a Beta, written with a comma.
+
+    Raises
+    ------
+    InputError
+        Not two numbers.
+    """
+    faults = FaultList()
+    parts = [number(option, part, float) for part in words([text])]
+    if len(parts) != 2:
+        faults.add(f"{text!r} has {len(parts)} numbers", "Give the two of a Beta, such as 6,4", option)
+    faults.raise_if_any("This option cannot be used")
+    return parts[0], parts[1]

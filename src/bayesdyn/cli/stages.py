@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bayesdyn.cli.options import File, Least4, Out, number, pairs, say, show, words
+from bayesdyn.cli.options import File, Least4, Out, beta, pairs, say, show, words
 from bayesdyn.errors import FaultList
 
 if TYPE_CHECKING:
@@ -150,9 +150,9 @@ def measure(
         ratings if ratings.suffix == ".parquet" else _ratings(ratings), _human(human, columns),
         exchanges=None if exchanges is None else read_table(exchanges, "exchanges"),
         likelihood=_likelihood(likelihood), random_seed=random_seed,
-        reliability_prior=_beta("--reliability-prior", reliability_prior),
-        coder_prior=_beta("--coder-prior", coder_prior),
-        shared_prior=None if shared_prior == "none" else _beta("--shared-prior", shared_prior),
+        reliability_prior=beta("--reliability-prior", reliability_prior),
+        coder_prior=beta("--coder-prior", coder_prior),
+        shared_prior=None if shared_prior == "none" else beta("--shared-prior", shared_prior),
         discrimination=discrimination.value, levels=levels, most_sessions=most_sessions, draws=draws,
     )  # fmt: skip
     write_dataset(made, out, "measures")
@@ -188,12 +188,3 @@ def _likelihood(text: str) -> "Likelihood | dict[str, Likelihood]":
     faults.raise_if_any("This option cannot be used")
     known: dict[str, Likelihood] = {"gaussian": "gaussian", "ordinal": "ordinal"}
     return known[text] if "=" not in text else {name: known[value] for name, value in given.items()}
-
-
-def _beta(option: str, text: str) -> tuple[float, float]:
-    faults = FaultList()
-    parts = [number(option, part, float) for part in words([text])]
-    if len(parts) != 2:
-        faults.add(f"{text!r} has {len(parts)} numbers", "Give the two of a Beta, such as 6,4", option)
-    faults.raise_if_any("This option cannot be used")
-    return parts[0], parts[1]
