@@ -51,6 +51,7 @@ from bayesdyn.measures.warn import (
     warn_of_fit,
     warn_of_twins,
 )
+from bayesdyn.tables import LABELLING
 
 __all__ = ["as_measures", "measure"]
 
@@ -175,7 +176,9 @@ def measure(
     if exchanges is not None:
         covariates = pick_covariates(keys, cells.constructs, None, notes, faults)
     places = find_places(cells, most_sessions, notes)
-    labelling = None if human is None else labelling_probabilities(sources[-1].load(), keys, faults)
+    labelling = None
+    if human is not None and LABELLING in human.columns:
+        labelling = labelling_probabilities(_loaded(sources), keys, faults)
     parts = _parts(cells, places, assumed, labelling, notes, faults)
     answers = _answers(sources, cells, parts, likelihood, assumed, faults)
     if answers and labelling is not None:
@@ -248,7 +251,7 @@ def _answers(
     chosen = chosen_likelihoods(likelihood, cells.constructs, faults)
     if "ordinal" not in chosen.values():
         return {}
-    table = pd.concat([source.load() for source in sources], ignore_index=True)
+    table = _loaded(sources)
     found = {}
     for part in parts:
         if chosen[part.construct] != "ordinal":
@@ -263,6 +266,10 @@ def _answers(
         if answers is not None:
             found[part.construct] = answers
     return found
+
+
+def _loaded(sources: Sequence[Source]) -> pd.DataFrame:
+    return pd.concat([source.load() for source in sources], ignore_index=True)
 
 
 def _halo(cells: Cells, modelled: list[Modelled], notes: Notes) -> NDArray[np.float64]:
