@@ -81,6 +81,7 @@ def test_a_fit_is_standardised_by_the_rater_model_where_that_fixes_the_scale(mea
     assert problem.shift[0] == pytest.approx(float(measured["shift"][0]))
 
 
+@pytest.mark.slow
 def test_two_coders_tell_the_error_that_llms_share():
     coders = [Rater((-0.2, 0.5, 1.2, 1.9), own=0.6, kind="human", most=most) for most in (500, 400)]
     llms = [Rater((0.1, 0.8, 1.5, 2.2), own=own) for own in (0.5, 0.6, 0.7)]

@@ -48,7 +48,7 @@ def chosen_study(seed, n=1000):
 
 
 def measured(ratings, human):
-    return bd.measure(ratings, human, random_seed=4, levels=False, draws=300)
+    return bd.measure(ratings, human, random_seed=4, levels=False)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,7 @@ def study():
     return ratings, human, measured(ratings, human.drop(columns="labelling_probability"))
 
 
+@pytest.mark.slow
 def test_a_choice_that_only_humans_could_see_is_undone(study):
     """Threshold: within 4 posterior SDs of the truth with the probabilities, more than 4 off without.
 
@@ -83,6 +84,7 @@ def test_a_choice_that_only_humans_could_see_is_undone(study):
     assert f"count as {kish:.1f}" in told[0]
 
 
+@pytest.mark.slow
 def test_equal_probabilities_change_nothing(study):
     ratings, human, without = study
     with_weights = measured(ratings, human.assign(labelling_probability=0.3))

@@ -220,11 +220,12 @@ def test_missing_values_of_arrow_and_of_floats_are_alike(tmp_path):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
+@pytest.mark.slow
 def test_measures_of_a_file_are_those_of_its_table(tmp_path, make_world):
     world = make_world(31, sessions=6, length=20)
     llm = world.ratings[world.ratings["rater"] == "r0"]
     human = world.ratings[(world.ratings["rater"] == "r1") & (world.ratings["t"] < 10)]
     path = write(llm, tmp_path / "r.parquet", 100)
-    found = bd.measure(path, human, random_seed=2, draws=50)
-    whole = bd.measure(llm, human, random_seed=2, draws=50)
+    found = bd.measure(path, human, random_seed=2)
+    whole = bd.measure(llm, human, random_seed=2)
     assert found.identical(whole)
