@@ -4,7 +4,8 @@ Both are plain pandas DataFrames. The checks return a copy with fixed columns, o
 one :class:`~bayesdyn.errors.InputError` that gathers every fault. No message quotes a text column.
 """
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -221,11 +222,19 @@ def _add_cases(cases: pd.DataFrame, faults: FaultList) -> None:
         faults.add(what + shown, remedy, where="" if pd.isna(case.index) else f"row {case.index}")
 
 
-def _named(names: list[str], key: Any) -> str:
+def _named(names: list[str], key: Iterable[object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in zip(names, key, strict=True))
 
 
-def _place(row: Any) -> str:
+class _Row(Protocol):
+    dyad: str
+    session: str
+    t: int
+    construct: str
+    rater: str
+
+
+def _place(row: _Row) -> str:
     return f"dyad {row.dyad}, session {row.session}, t {row.t}, {row.construct}, rater {row.rater}"
 
 

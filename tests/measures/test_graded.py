@@ -1,5 +1,6 @@
 """The ordinal rater model: recovery, calibration, floors, humans, and what it refuses."""
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +10,8 @@ from bayesdyn.errors import InputError
 from bayesdyn.measures.dataset import read_notes
 from bayesdyn.measures.gathering.cells import gather_cells
 from bayesdyn.measures.graded.answers import gather_answers, to_answers
+from bayesdyn.measures.graded.density import Form
+from bayesdyn.measures.graded.model import Lane, unpack
 from bayesdyn.structure.model_file import load_model
 from bayesdyn.structure.problem import prepare
 from graded_world import Rater, simulate_answers
@@ -141,6 +144,25 @@ def test_what_an_ordinal_likelihood_cannot_use_is_refused_with_remedies(world):
     assert "'logit'" in str(caught.value)
     with pytest.raises(InputError, match="raw scale"):
         bd.measure(table, likelihood="ordinal", discrimination="equal")
+    coder = single.assign(rater="h", rater_kind="human", value=7.0, scale_min=np.nan, scale_max=np.nan)
+    with pytest.raises(InputError, match="values of rater h are off the scale 1 to 5"):
+        bd.measure(table, pd.concat([coder[:-2], coder[-2:].assign(value=1.0)]), likelihood="ordinal")
     wide = pd.concat([table, single.assign(rater="r9", scale_max=7.0)])
     with pytest.raises(InputError, match="rated on 2 scales"):
         bd.measure(wide, likelihood="ordinal")
+
+
+def test_sessions_and_dyads_are_told_apart_only_where_a_dyad_has_several_sessions():
+    shares = []
+    for apart in (True, False):
+        form = Form((False,) * 3, (True,) * 3, True, apart, 0.15, 4)
+        lane = Lane(None, jnp.zeros((3, 5)), jnp.ones((3, 2)), jnp.zeros(2), jnp.asarray(False))
+        z = {
+            "share": jnp.zeros((3, 5)),
+            "rho": jnp.zeros(3),
+            "nu": jnp.zeros(3),
+            "s": jnp.zeros(()),
+            "true": jnp.zeros(2),
+        }
+        shares.append(np.asarray(unpack(lane, z, form)[0].true_share))
+    np.testing.assert_allclose(shares, [[0.5, 0.25, 0.25], [0.5, 0.5, 0.0]], atol=1e-6)

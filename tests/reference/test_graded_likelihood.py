@@ -85,7 +85,7 @@ def test_density_is_that_of_nested_quadrature(repeated, llm, nested):
             often=jnp.asarray(session == np.arange(4)[:, None], dtype=float), owner=jnp.asarray(owner),
         )  # fmt: skip
         at = Graded(*map(jnp.asarray, (CUT, OWN, BLUR, s, shares)))
-        found = log_likelihood(data, at, Form(repeated, llm, nested, 0.1, 2))
+        found = log_likelihood(data, at, Form(repeated, llm, nested, nested, 0.1, 2))
     each = session if nested else np.arange(8)
     expected = slow(counts, each, owner[session] if nested else each, repeated, llm, s, shares)
     # The quadratures differ: 80 Gauss-Hermite nodes against a trapezoid of step .1 cut off at 6 SD.
@@ -102,7 +102,7 @@ def test_density_and_scores_are_those_of_two_programs_in_r():
             counts=jnp.tile(jnp.concatenate([jnp.zeros((1, 5)), jnp.eye(5)]), (3, 1, 1)),
             pattern=jnp.asarray(value), often=jnp.asarray(count)[None], owner=jnp.zeros(1, int),
         )  # fmt: skip
-        form = Form((False,) * 3, (True,) * 3, False, 0.1, 1)
+        form = Form((False,) * 3, (True,) * 3, False, False, 0.1, 1)
 
         def at(x):
             a, t = jnp.exp(x[:3]), x[3:].reshape(3, 4)

@@ -6,8 +6,9 @@ Each Monte Carlo check states its threshold: four standard errors of the simulat
 import numpy as np
 import pytest
 
-from bayesdyn.sweeps.planning.equation import Moments, tilt_of
+from bayesdyn.sweeps.planning.equation import tilt_of
 from bayesdyn.sweeps.planning.errors import CODER_PRIOR, SHARED_PRIOR, Coding, LlmErrors, learn
+from bayesdyn.sweeps.planning.moments import Moments
 from bayesdyn.sweeps.planning.precision import Parts, kappa_slopes, sampling_cov
 
 PATH = np.array([0.3, 0.2, -0.15])  # x, r, x:r

@@ -92,6 +92,16 @@ def gather_answers(
     given = rows["probabilities"].notna().to_numpy()
     value = rows["value"].to_numpy(dtype=np.float64)[~given]
     nearest = np.rint(value - points[0]).astype(np.int64)
+    off = (nearest < 0) | (nearest >= len(points))
+    if off.any():
+        # The table's own check sees a row's own scale only, and a coder's rows may have none.
+        who = ", ".join(sorted(set(rows.loc[~given, "rater"][off]))[:_SHOWN])
+        faults.add(
+            f"construct {construct}: {int(off.sum())} values of rater {who} are off the scale "
+            f"{points[0]:g} to {points[-1]:g} that others give",
+            "Bring all raters to one scale",
+        )
+        return None
     between = np.abs(value - points[0] - nearest) > 1e-6
     if between.any():
         who = ", ".join(sorted(set(rows.loc[~given, "rater"][between]))[:_SHOWN])

@@ -90,8 +90,8 @@ class Form:
         Per rater, whether it gives several answers at an exchange.
     llm
         Per rater, whether it is an LLM.
-    nested
-        Whether the true score has parts of sessions and dyads.
+    nested, apart
+        Whether the true score has parts of sessions and dyads; whether the two can be told apart.
     step
         Step of the grid.
     dyads
@@ -101,6 +101,7 @@ class Form:
     repeated: tuple[bool, ...]
     llm: tuple[bool, ...]
     nested: bool
+    apart: bool
     step: float
     dyads: int
 

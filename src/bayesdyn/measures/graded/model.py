@@ -119,8 +119,10 @@ def unpack(lane: Lane, z: Mapping[str, jax.Array], form: Form) -> tuple[Graded, 
     s = jnp.where(with_shared, jax.nn.sigmoid(z["s"]), 0.0)
 
     if form.nested:
-        log_prior += log_beta(z["true"][0], TRUE_BETWEEN) + log_beta(z["true"][1], OF_DYADS)
-        between, of_dyads = jax.nn.sigmoid(z["true"][0]), jax.nn.sigmoid(z["true"][1])
+        log_prior += log_beta(z["true"][0], TRUE_BETWEEN)
+        log_prior += log_beta(z["true"][1], OF_DYADS) if form.apart else -0.5 * jnp.square(z["true"][1])
+        between = jax.nn.sigmoid(z["true"][0])
+        of_dyads = jax.nn.sigmoid(z["true"][1]) if form.apart else 0.0
         true_share = jnp.stack([1 - between, between * (1 - of_dyads), between * of_dyads])
     else:
         log_prior += -0.5 * jnp.square(z["true"]).sum()

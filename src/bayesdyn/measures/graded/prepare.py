@@ -53,6 +53,7 @@ def prepare_graded(part: Part, answers: Answers, places: Places) -> GradedProble
             repeated=answers.repeated,
             llm=tuple(bool(one) for one in ~part.human),
             nested=problem.sessions,
+            apart=problem.dyads,
             step=_step(np.bincount(session)),
             dyads=int(dyad.max()) + 1,
         ),

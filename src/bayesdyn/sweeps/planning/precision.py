@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.sweeps.planning.equation import Moments
+from bayesdyn.sweeps.planning.moments import Moments
 
 type Floats = NDArray[np.float64]
 
