@@ -9,13 +9,21 @@ import pandas as pd
 import pytest
 
 import bayesdyn as bd
-from bayesdyn.errors import InputError
-from bayesdyn.measures.dataset import read_notes
+from bayesdyn.errors import FaultList, InputError
+from bayesdyn.measures.dataset import Notes, read_notes
+from bayesdyn.measures.gathering.cells import gather_cells
 from bayesdyn.measures.gathering.labelling import labelling_weights
+from bayesdyn.measures.graded.answers import gather_answers
+from bayesdyn.measures.graded.density import Graded
+from bayesdyn.measures.graded.density import log_likelihood as graded_likelihood
+from bayesdyn.measures.graded.prepare import prepare_graded
 from bayesdyn.measures.rater.density import Data, Parameters, log_likelihood
+from bayesdyn.measures.rater.model import SHARED_PRIOR
+from bayesdyn.measures.rater.parts import CODER_PRIOR, Assumed, prepare
 from bayesdyn.measures.rater.patterns import gather_statistics
+from bayesdyn.measures.rater.places import find_places
 from bayesdyn.ratings.tables import read_ratings
-from bayesdyn.tables import LABELLING, check_ratings
+from bayesdyn.tables import KEY, LABELLING, check_ratings
 
 
 def long_table(value, raters, kind):
@@ -82,6 +90,66 @@ def test_a_choice_that_only_humans_could_see_is_undone(study):
     kish = (1 / probability).sum() ** 2 / np.square(1 / probability).sum()
     assert f"the {len(probability)} coded exchanges" in told[0]
     assert f"count as {kish:.1f}" in told[0]
+
+
+def on_points(table):
+    """A long table with its values on the points 1 to 5, and the scale."""
+    return table.assign(value=table["value"].round().clip(1, 5), scale_min=1.0, scale_max=5.0)
+
+
+@pytest.mark.slow
+def test_a_choice_that_only_humans_could_see_is_undone_with_an_ordinal_likelihood():
+    """Threshold: LLMs' severity within 4 posterior SDs of .2 with the probabilities, above it without."""
+    ratings, human = (on_points(table) for table in chosen_study(2, 2000))
+
+    def severity(human):
+        measures = bd.measure(ratings, human, likelihood="ordinal", random_seed=4, levels=False)
+        draws = measures["severity_draws"].sel(rater=["a", "b", "c"], construct="empathy")
+        return draws.mean("draw").values, draws.std("draw", ddof=1).values
+
+    with_weights, spread = severity(human)
+    without, narrow = severity(human.drop(columns=LABELLING))
+    print("severities", with_weights, spread, without, narrow)
+    assert (np.abs(with_weights - 0.2) < 4 * spread).all()
+    assert (without - 0.2 > 4 * narrow).all()
+
+
+def test_the_weighted_ordinal_density_is_that_of_humans_given_llms_to_the_power_of_the_weight():
+    ratings, human = (on_points(table) for table in chosen_study(3, 200))
+    table = check_ratings(pd.concat([ratings, human], ignore_index=True))
+    notes, faults = Notes(), FaultList()
+    keys = table[KEY].drop_duplicates().sort_values(KEY, ignore_index=True)
+    cells = gather_cells(table, keys)
+    places = find_places(cells, 400, notes)
+    part = prepare(
+        cells,
+        places,
+        0,
+        np.arange(5),
+        Assumed("auto", (6, 4), CODER_PRIOR, SHARED_PRIOR, levels=False),
+        notes,
+    )
+    answers = gather_answers(table, cells.keys, "empathy", cells.raters, faults)
+    coded = np.isfinite(part.value[:, part.human]).any(axis=1)
+
+    def density(weight, with_humans=True):
+        problem = prepare_graded(replace(part, weight=weight), answers, places)
+        pattern = problem.data.pattern if with_humans else np.where(part.human, 0, problem.data.pattern)
+        at = Graded(
+            cut=jnp.tile(jnp.array([-2.0, -0.7, 0.7, 2.0]), (5, 1)), own=jnp.linspace(0.5, 0.9, 5),
+            blur=jnp.ones(5), s=jnp.asarray(0.2), true_share=jnp.array([1.0, 0, 0]),
+        )  # fmt: skip
+        return float(graded_likelihood(replace(problem.data, pattern=pattern), at, problem.form))
+
+    with jax.enable_x64(True):
+        whole, llms = density(None), density(None, with_humans=False)
+        # Twice the humans' part; what the weights are where nobody coded does not count.
+        assert density(np.where(coded, 2.0, 7.0)) == pytest.approx(2 * whole - llms, rel=1e-10)
+        assert density(np.where(coded, 0.0, 7.0)) == pytest.approx(llms, rel=1e-10)
+        some = coded & (np.arange(len(coded)) % 2 == 0)
+        left = density(np.where(some, 0.0, 1.0))
+        assert llms > left > whole
+        assert density(np.where(some, 0.25, 1.0)) == pytest.approx(0.25 * whole + 0.75 * left, rel=1e-10)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from bayesdyn.measures.gathering import pieces
 from bayesdyn.measures.gathering.cells import Cells, reduce_cells
 from bayesdyn.measures.gathering.pieces import open_ratings
 from bayesdyn.measures.gathering.sources import source_of
+from bayesdyn.measures.graded.answers import gather_answers
 from bayesdyn.streams import read_arrow
 from bayesdyn.tables import check_ratings
 
@@ -54,6 +55,31 @@ def write(frame: pd.DataFrame, path: Path, rows: int) -> Path:
 def small_pieces(monkeypatch, rows: int) -> None:
     """Make a piece of few rows, so that a cell's replicates lie in several pieces."""
     monkeypatch.setattr(pieces, "read_arrow", lambda *given: read_arrow(*given[:4], rows=rows))
+
+
+@pytest.mark.parametrize("with_kinds", [True, False])
+def test_a_constructs_answers_from_a_file_are_those_of_the_table(tmp_path, monkeypatch, with_kinds):
+    small_pieces(monkeypatch, 70)
+    frame = make_ratings()
+    frame.loc[frame["probabilities"].isna(), "value"] = frame["value"].round()
+    if not with_kinds:
+        frame = frame.drop(columns="rater_kind")
+    file = open_ratings(write(frame, tmp_path / "ratings.parquet", 40))
+    table = source_of(check_ratings(frame))
+    faults = FaultList()
+    keys = sorted_by_key(table.keys, faults, "the test")
+    from_file, from_table = (
+        gather_answers(source.load("construct", "rapport"), keys, "rapport", ("r0", "r1", "r2"), faults)
+        for source in (file, table)
+    )
+    assert not faults.faults
+    np.testing.assert_array_equal(from_file.pattern, from_table.pattern)
+    for ours, theirs in zip(from_file.counts, from_table.counts, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    humans = {"r1"} if with_kinds else {"r0", "r1", "r2"}
+    for source in (file, table):
+        assert set(source.load("rater_kind", "human")["rater"]) == humans
+        assert len(source.load("rater_kind", "nobody")) == 0
 
 
 def cells_of(source, exchanges=None) -> Cells:

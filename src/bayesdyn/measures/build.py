@@ -178,14 +178,9 @@ def measure(
     places = find_places(cells, most_sessions, notes)
     labelling = None
     if human is not None and LABELLING in human.columns:
-        labelling = labelling_probabilities(_loaded(sources), keys, faults)
+        labelling = labelling_probabilities(_loaded(sources, "rater_kind", "human"), keys, faults)
     parts = _parts(cells, places, assumed, labelling, notes, faults)
     answers = _answers(sources, cells, parts, likelihood, assumed, faults)
-    if answers and labelling is not None:
-        faults.add(
-            "labelling probabilities come with an ordinal likelihood, which does not know them",
-            'Use likelihood="gaussian", or leave the column out',
-        )
     faults.raise_if_any(TITLE)
     bounds = list(zip(cells.lowest, cells.highest, strict=True))
     modelled = model_raters(parts, answers, places, bounds, random_seed=random_seed, draws=draws)
@@ -251,7 +246,6 @@ def _answers(
     chosen = chosen_likelihoods(likelihood, cells.constructs, faults)
     if "ordinal" not in chosen.values():
         return {}
-    table = _loaded(sources)
     found = {}
     for part in parts:
         if chosen[part.construct] != "ordinal":
@@ -262,14 +256,15 @@ def _answers(
                 'Use discrimination="proportional"',
             )
         names = tuple(cells.raters[r] for r in part.raters)
+        table = _loaded(sources, "construct", part.construct)
         answers = gather_answers(table, cells.keys, part.construct, names, faults)
         if answers is not None:
             found[part.construct] = answers
     return found
 
 
-def _loaded(sources: Sequence[Source]) -> pd.DataFrame:
-    return pd.concat([source.load() for source in sources], ignore_index=True)
+def _loaded(sources: Sequence[Source], column: str, value: str) -> pd.DataFrame:
+    return pd.concat([source.load(column, value) for source in sources], ignore_index=True)
 
 
 def _halo(cells: Cells, modelled: list[Modelled], notes: Notes) -> NDArray[np.float64]:

@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bayesdyn.artefacts import check_table, read_table
+from bayesdyn.artefacts import check_table
 from bayesdyn.errors import FaultList, InputError
 from bayesdyn.measures.gathering.sources import Finder, Source, placed
 from bayesdyn.measures.gathering.sums import Axes, Floats, Places, Rows, by_length, variances
 from bayesdyn.streams import read_arrow
-from bayesdyn.tables import KEY, RATER_KINDS, check_ratings
+from bayesdyn.tables import KEY, LABELLING, RATER_KINDS, check_ratings
 
 _TEXTS = ["dyad", "session", "construct", "rater", "rater_kind"]
 _NUMBERS = ["t", "replicate", "value", "off_scale", "scale_min", "scale_max"]
@@ -67,8 +67,20 @@ def open_ratings(path: str | Path) -> Source:
         constructs=tuple(seen["construct"].names),
         raters=tuple(seen["rater"].names),
         rows=lambda axes, faults: _rows(path, columns, replicates, axes, faults),
-        load=lambda: check_ratings(read_table(path, "ratings")),
+        load=lambda column, value: _some_rows(path, columns, column, value),
     )
+
+
+def _some_rows(path: str | Path, columns: list[str], column: str, value: str) -> pd.DataFrame:
+    """Return a file's rows with a value in a column of text, checked; without any, an empty table."""
+    wanted = columns + [name for name in pq.read_schema(path).names if name == LABELLING]
+    kept = []
+    for table in read_arrow(path, "ratings", wanted, []):
+        # Codes, since a file without rater_kind has humans' ratings only.
+        chosen = _is(_coded(table, column), [value])
+        kept.append(table.filter(pa.array(chosen)).to_pandas())
+    rows = pd.concat(kept, ignore_index=True)
+    return check_ratings(rows) if len(rows) else rows
 
 
 class _Labels:

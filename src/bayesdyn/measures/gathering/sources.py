@@ -25,14 +25,15 @@ class Source:
         Yields the pieces, placed on given axes, and notes what is wrong with them. Rows of exchanges,
         constructs or raters that are not on the axes are left out.
     load
-        Returns all rows as one checked table, for what needs more than sums.
+        Returns the rows that have a value in a column of text, as one checked table: for what needs more
+        than sums.
     """
 
     keys: pd.DataFrame
     constructs: tuple[str, ...]
     raters: tuple[str, ...]
     rows: Callable[[Axes, FaultList], Iterator[Rows]]
-    load: Callable[[], pd.DataFrame]
+    load: Callable[[str, str], pd.DataFrame]
 
 
 class Finder:
@@ -106,7 +107,7 @@ def source_of(table: pd.DataFrame) -> Source:
         constructs=tuple(map(str, table["construct"].unique())),
         raters=tuple(map(str, table["rater"].unique())),
         rows=rows,
-        load=lambda: table,
+        load=lambda column, value: table[table[column] == value],
     )
 
 

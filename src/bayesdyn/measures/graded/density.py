@@ -45,7 +45,7 @@ class Data:
     pattern
         (P, R) pattern of each rater's answers; 0 throughout in padding.
     often
-        (S, P) exchanges of a session with that joint pattern.
+        (S, P) exchanges of a session with that joint pattern; not whole, or negative, where weighted.
     owner
         (S,) dyad of a session, ascending.
     """

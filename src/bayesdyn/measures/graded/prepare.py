@@ -29,15 +29,18 @@ def prepare_graded(part: Part, answers: Answers, places: Places) -> GradedProble
         Where the exchanges stand.
     """
     chosen = _learnt(places)
-    patterns, place = np.unique(answers.pattern[chosen], axis=0, return_inverse=True)
+    pattern, times, row = _weighted(answers.pattern[chosen], part, chosen)
+    patterns, place = np.unique(pattern, axis=0, return_inverse=True)
     session = np.unique(places.session[chosen], return_inverse=True)[1].reshape(-1)
-    dyad = np.unique(places.dyad[chosen], return_inverse=True)[1].reshape(-1)
+    lengths = np.bincount(session)
+    session = session[row]
+    dyad = np.unique(places.dyad[chosen], return_inverse=True)[1].reshape(-1)[row]
     owner = np.zeros(int(session.max()) + 1, dtype=np.int64)
     owner[session] = dyad
     # Padded to a power of two, so that constructs share one program.
     size = 1 << (len(patterns) - 1).bit_length()
     cell = session * size + place.reshape(-1)
-    often = np.bincount(cell, minlength=len(owner) * size).reshape(len(owner), size).astype(np.float64)
+    often = np.bincount(cell, times, minlength=len(owner) * size).reshape(len(owner), size)
     # Sessions in the order of their dyads, so that the sum over a dyad's runs over ascending numbers.
     order = np.argsort(owner, kind="stable")
     problem = part.problem
@@ -54,7 +57,7 @@ def prepare_graded(part: Part, answers: Answers, places: Places) -> GradedProble
             llm=tuple(bool(one) for one in ~part.human),
             nested=problem.sessions,
             apart=problem.dyads,
-            step=_step(np.bincount(session)),
+            step=_step(lengths),
             dyads=int(dyad.max()) + 1,
         ),
         share=_started(answers, int(chosen.sum())),
@@ -62,6 +65,27 @@ def prepare_graded(part: Part, answers: Answers, places: Places) -> GradedProble
         shared_prior=problem.shared_prior,
         shared_rho=problem.discrimination in ("single", "proportional"),
     )
+
+
+def _weighted(
+    pattern: NDArray[np.int64], part: Part, chosen: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return joint patterns, how often each counts, and whose exchange it is.
+
+    An exchange of weight w counts as w of its pattern and 1 - w of that pattern without humans, as in
+    :func:`bayesdyn.measures.rater.patterns.gather_statistics`: ``w log p(humans | LLMs) + log p(LLMs)``. No
+    power of a probability is above 1, so a negative number of exchanges does no harm.
+    """
+    times, row = np.ones(len(pattern)), np.arange(len(pattern))
+    if part.weight is None:
+        return pattern, times, row
+    weight = part.weight[chosen]
+    coded = np.flatnonzero((pattern[:, part.human] > 0).any(axis=1) & (weight != 1))
+    times[coded] = weight[coded]
+    without = np.where(part.human, 0, pattern[coded])
+    return (
+        np.vstack([pattern, without]), np.append(times, 1 - weight[coded]), np.append(row, coded),
+    )  # fmt: skip
 
 
 def _learnt(places: Places) -> NDArray[np.bool_]:
