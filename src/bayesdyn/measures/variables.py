@@ -17,7 +17,11 @@ def posteriors(places: Places, modelled: Sequence[Modelled]) -> dict[str, NDArra
     for one in modelled:
         at, told = one.scale.at(None), one.summary
         variances = at.variance * at.true_share
-        found.append(posterior_of(told.score, told.se, places.session, places.dyad, at.mean, variances))
+        found.append(
+            posterior_of(
+                told.score, told.se, places.session, places.dyad, at.mean, variances, told.error_levels
+            )
+        )
     return {
         name: np.column_stack([pair[place] for pair in found])
         for place, name in enumerate(("posterior_mean", "posterior_sd"))

@@ -5,6 +5,9 @@ from numpy.typing import NDArray
 
 type Floats = NDArray[np.float64]
 
+_LEAST_OWN = 0.01
+"""The exchange's part of an exchange's error variance is no less: the levels' parts are averages."""
+
 
 def posterior_of(
     score: Floats,
@@ -13,10 +16,13 @@ def posterior_of(
     dyad: NDArray[np.int64],
     mean: float,
     variances: Floats,
+    errors: Floats,
 ) -> tuple[Floats, Floats]:
     """Return posterior mean and SD of theta = m + dyad + session + exchange, given score = theta + error.
 
-    A Gaussian of three nested levels, solved upwards and downwards in closed form.
+    A Gaussian of three nested levels, solved upwards and downwards in closed form. The error has parts of
+    session and dyad too: what the scores tell of a level is first told of true score and error together,
+    and then divided in proportion to their variances.
 
     Parameters
     ----------
@@ -27,16 +33,22 @@ def posterior_of(
     mean
         m.
     variances
-        (3,) of the parts of exchange, session and dyad; 0 where a level is not told apart.
+        (3,) of theta's parts of exchange, session and dyad; 0 where a level is not told apart.
+    errors
+        (2,) of the error's parts of session and dyad; the rest of ``se`` squared is the exchange's.
 
     Returns
     -------
     mean, sd
         (exchange,).
     """
-    within, of_session, of_dyad = variances
+    within = variances[0]
+    of_session, of_dyad = variances[1:] + errors
+    session_true, dyad_true = _ratios(variances[1:], errors)
     rated = np.isfinite(score)
-    pull = np.where(rated, 1 / (within + np.square(np.where(rated, se, 1.0))), 0.0)
+    squared = np.square(np.where(rated, se, 1.0))
+    own_error = np.maximum(squared - errors.sum(), _LEAST_OWN * squared)
+    pull = np.where(rated, 1 / (within + own_error), 0.0)
     y = np.where(rated, score - mean, 0.0)
     owner = np.zeros(int(session.max()) + 1, dtype=np.int64)
     owner[session] = dyad
@@ -50,9 +62,19 @@ def posterior_of(
     dyad_variance = of_dyad / (1 + of_owner * of_dyad)
     dyad_mean = dyad_variance * np.bincount(owner, told)
     kept = 1 / (1 + a * of_session)
-    level = kept * dyad_mean[owner] + of_session * kept * b
-    level_variance = np.square(kept) * dyad_variance[owner] + of_session * kept
-    shrunk = within * pull
-    found = mean + (1 - shrunk) * level[session] + shrunk * y
-    variance = np.square(1 - shrunk) * level_variance[session] + within * (1 - shrunk)
+    session_mean = of_session * kept * (b - a * dyad_mean[owner])
+    # theta is these shares of what each level holds, true score and error, and what they leave over.
+    exchange_true = within * pull
+    from_dyad, from_session = dyad_true - exchange_true, session_true - exchange_true
+    found = mean + exchange_true * y + from_dyad * dyad_mean[dyad] + from_session * session_mean[session]
+    left = variances[1] * (1 - session_true) + variances[2] * (1 - dyad_true) + within * (1 - exchange_true)
+    of_both = from_dyad - from_session * (1 - kept[session])
+    variance = np.square(of_both) * dyad_variance[dyad]
+    variance += np.square(from_session) * (of_session * kept)[session] + left
     return found, np.sqrt(variance)
+
+
+def _ratios(true: Floats, error: Floats) -> Floats:
+    """Return the true score's share of each level; 1 where a level has no variance at all."""
+    total = true + error
+    return np.divide(true, total, out=np.ones_like(true), where=total > 0)

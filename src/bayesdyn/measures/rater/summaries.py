@@ -36,6 +36,8 @@ class Summary:
         (draw,) how many independent LLMs would tell as much as these do.
     parts
         (rater,) each rater's part of the score's own error, and last the shared part: a unit vector.
+    error_levels
+        (2,) variances of the score's error that sessions, and dyads, have in common, on average.
     """
 
     score: Floats
@@ -46,6 +48,7 @@ class Summary:
     budget: Floats
     effective_raters: Floats
     parts: Floats
+    error_levels: Floats
 
 
 def summarise(
@@ -144,8 +147,11 @@ def describe(
         _of_draw(scale.at(int(d)), usual, _mean_noise(noise, rated), human, exchanges)
         for d in kept_draws(scale)
     ]
-    shared = float((weights[any_rated] * middle.shared).sum(axis=1).mean())
-    parts = np.append(np.sqrt(np.square(weights[any_rated]) * own[any_rated]).mean(axis=0), shared)
+    weights = weights[any_rated]
+    shared = weights @ middle.shared
+    parts = np.append(np.sqrt(np.square(weights) * own[any_rated]).mean(axis=0), shared.mean())
+    raters_own = (np.square(weights) @ np.square(middle.sigma)).mean()
+    levels = np.square(shared).mean() * middle.true_share + raters_own * middle.error_share
     return Summary(
         score=score,
         se=se,
@@ -155,6 +161,7 @@ def describe(
         budget=np.mean([one[1] for one in found], axis=0),
         effective_raters=np.array([one[2] for one in found]),
         parts=parts / np.linalg.norm(parts),
+        error_levels=levels[1:],
     )
 
 
