@@ -173,6 +173,7 @@ def report(
     naive: Annotated[Path | None, typer.Option(help="A fit with --measurement none.")] = None,
     measures: Annotated[Path | None, typer.Option(help="measures.nc")] = None,
     agreement: Annotated[Path | None, typer.Option(help="agreement.csv")] = None,
+    plan: Annotated[Path | None, typer.Option(help="plan.json")] = None,
     out: Out = Path("report.html"),
 ) -> None:
     """Write one HTML file that says what was found and how far to trust it.
@@ -183,6 +184,7 @@ def report(
     from bayesdyn.reporting.html import report as run
     from bayesdyn.study.manifest import check_out
     from bayesdyn.study.stages import read_csv
+    from bayesdyn.sweeps.planning.result import RatingPlan
     from bayesdyn.sweeps.sensitivity import Sensitivity
 
     check_out(out)
@@ -192,6 +194,7 @@ def report(
         naive=None if naive is None else read_tree(naive, "fit"),
         measures=None if measures is None else read_dataset(measures, "measures"),
         agreement=None if agreement is None else read_csv(agreement),
+        plan=None if plan is None else RatingPlan.load(plan),
         out=out,
     )
     say(f"wrote {out}")

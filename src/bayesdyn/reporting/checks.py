@@ -21,6 +21,7 @@ def check_inputs(
     agreement: pd.DataFrame | None,
     data_summary: Mapping[str, object] | None,
     rating_summary: Mapping[str, object] | None,
+    planned: str | None,
 ) -> None:
     """Check what a report is made of; see :func:`bayesdyn.reporting.html.report`.
 
@@ -42,6 +43,12 @@ def check_inputs(
             faults.add("it was not fitted to the scores as they are", 'Fit with measurement="none"', "naive")
         if _written(naive) != _written(fit):
             faults.add("it is a fit of another model", "Fit the same model to the same measures", "naive")
+    if (
+        planned is not None
+        and not faults.faults
+        and planned not in posterior_of(fit)["path"]["path_name"].values
+    ):
+        faults.add(f"it is for {planned}, which the fit has not", "Plan from this fit", "plan")
     missing = [] if agreement is None else [name for name in _AGREEMENT if name not in agreement.columns]
     if missing:
         faults.add(

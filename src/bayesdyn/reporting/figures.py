@@ -1,4 +1,4 @@
-"""The report's three figures, each drawn twice: for a wide page and for a phone."""
+"""The report's figures of a fit, each drawn twice: for a wide page and for a phone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -153,7 +153,7 @@ def slopes(lines: Sequence[SlopeLine], naive: Sequence[SlopeLine] = (), *, is_na
         f"Simple slopes over {moderators}: {len(lines)} panels, posterior mean with an equal-tailed "
         "95 % band. The table below gives the slopes at -1, 0 and +1 SD."
     )
-    return _multiples(panels, f"{moderators} (SD from its centre)", "slopes", alt)
+    return multiples(panels, f"{moderators} (SD from its centre)", "slopes", alt)
 
 
 def sweep(paths: pd.DataFrame, tipping: dict[str, float]) -> Drawing:
@@ -202,10 +202,10 @@ def sweep(paths: pd.DataFrame, tipping: dict[str, float]) -> Drawing:
         f"Reliability sweep of {len(panels)} paths over the factors {', '.join(f'{f:g}' for f in factors)}: "
         f"{crossing} have a tipping point in this range. The text and table below say where."
     )
-    return _multiples(panels, "error variance, as a multiple of the estimate", "sweep", alt)
+    return multiples(panels, "error variance, as a multiple of the estimate", "sweep", alt)
 
 
-def _multiples(panels: Sequence[Panel], label: str, name: str, alt: str) -> Drawing:
+def multiples(panels: Sequence[Panel], label: str, name: str, alt: str) -> Drawing:
     """Lay panels out with shared axes, outcomes as columns on a wide page, two columns on a phone."""
     outcomes = list(dict.fromkeys(panel.title for panel in panels))
     by_outcome = [[panel for panel in panels if panel.title == outcome] for outcome in outcomes]

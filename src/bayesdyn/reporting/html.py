@@ -18,8 +18,10 @@ from bayesdyn.fitting.summaries import summary
 from bayesdyn.reporting import answer, figures, study_tables, tables
 from bayesdyn.reporting.agreement_figure import agreement_figure
 from bayesdyn.reporting.checks import check_inputs
+from bayesdyn.reporting.plan_figure import parts_in_words, plan_figure, plan_table
 from bayesdyn.reporting.slopes import SlopeLine, simple_slopes
 from bayesdyn.reporting.words import count, level, probability
+from bayesdyn.sweeps.planning.result import RatingPlan
 from bayesdyn.sweeps.sensitivity import Sensitivity
 
 CI_PROB = 0.95
@@ -38,6 +40,7 @@ def report(
     data_summary: Mapping[str, object] | None = None,
     rating_summary: Mapping[str, object] | None = None,
     reproduce: Sequence[str] | None = None,
+    plan: RatingPlan | None = None,
 ) -> Path:
     """Write the report of a fit as one self-contained HTML file.
 
@@ -64,6 +67,8 @@ def report(
         reason; :func:`bayesdyn.reporting.counts.count_ratings` makes it.
     reproduce
         The commands that made this, one a line; None shows the call of :func:`bayesdyn.fit`.
+    plan
+        As :func:`bayesdyn.plan_ratings` gives, for one of the fit's paths: what further ratings would buy.
 
     Returns
     -------
@@ -74,11 +79,14 @@ def report(
     ------
     InputError
         With all faults: something that is no fit, a naive fit of another model, an agreement table without
-        its columns, a summary that holds anything but counts, a file that cannot be written.
+        its columns, a summary that holds anything but counts, a plan for a path that the fit has not, a
+        file that cannot be written.
     """
-    check_inputs(fit, naive, agreement, data_summary, rating_summary)
+    check_inputs(
+        fit, naive, agreement, data_summary, rating_summary, None if plan is None else plan.path_name
+    )
     inputs = _Inputs(
-        fit, sens, naive, agreement, measures, data_summary or {}, rating_summary or {}, reproduce
+        fit, sens, naive, agreement, measures, data_summary or {}, rating_summary or {}, reproduce, plan
     )
     environment = Environment(
         loader=PackageLoader("bayesdyn.reporting", "."),
@@ -105,6 +113,7 @@ class _Inputs:
     data_summary: Mapping[str, object]
     rating_summary: Mapping[str, object]
     reproduce: Sequence[str] | None
+    plan: RatingPlan | None
 
 
 def _context(inputs: _Inputs) -> dict[str, object]:
@@ -132,6 +141,7 @@ def _context(inputs: _Inputs) -> dict[str, object]:
         **_paths(fit, naive, sens),
         **_slopes(fit, naive),
         **_sweep(fit, sens),
+        **_plan(inputs.plan),
         "reliability": study_tables.reliability_table(inputs.measures, fit),
         "identified": answer.IDENTIFIED.get(identification, ""),
         "raters": study_tables.rater_table(inputs.measures),
@@ -227,6 +237,17 @@ def _sweep(fit: xr.DataTree, sens: Sensitivity | None) -> dict[str, object]:
         "tipping": answer.tipping_words(sens.tipping, names),
         "tipping_rest": answer.tipping_words(sens.tipping, rest),
         "refits": tables.refit_table(sens.table),
+    }
+
+
+def _plan(plan: RatingPlan | None) -> dict[str, object]:
+    if plan is None:
+        return {"plan": None}
+    return {
+        "plan": plan,
+        "plan_figure": plan_figure(plan),
+        "plan_table": plan_table(plan),
+        "plan_parts": parts_in_words(plan.parts),
     }
 
 
