@@ -1,14 +1,15 @@
 """What the measures of a corpus cost: time and memory of ``bd.measure`` on a file of ratings.
 
-    python benchmarks/measures.py [--quick] [--exchanges N]
+    python benchmarks/measures.py [--quick] [--exchanges N] [--only read,table,measure,ordinal]
 
 A made-up corpus (six constructs, four raters, of whom two give probabilities, three replicates each, sessions
 of 60 exchanges, five sessions a dyad, 1 % unrated) is written as the rating stage writes it. It is then read
 to cells, and measured, from that file, in processes of their own; so is a corpus a sixth of its size, which
-is read from a table in memory too. ``--quick`` reads small ones, and samples nothing. The last
-line is one JSON object: sizes in MB, times in seconds; ``read_*`` is from file to cells, ``measure_*`` the
-whole; ``memory_grows`` is the large corpus's reading over the small one's, per rating; ``in_memory_*`` is the
-table over the file, of the small one.
+is read from a table in memory too. A corpus of 20,000 exchanges is measured with the ordinal likelihood, all six
+constructs. ``--quick`` reads small ones, and samples nothing. The last
+line is one JSON object: sizes in MB, times in seconds; ``read_*`` is from file to cells, ``measure_*`` and
+``ordinal_*`` the whole; ``memory_grows`` is the large corpus's reading over the small one's, per rating;
+``in_memory_*`` is the table over the file, of the small one.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from bayesdyn.measures.dataset import sorted_by_key
 from bayesdyn.measures.gathering.cells import reduce_cells
 from bayesdyn.measures.gathering.pieces import open_ratings
 from bayesdyn.measures.gathering.sources import source_of
+from bayesdyn.measures.modelled import Likelihood
 from bayesdyn.ratings.results import _schema
 from bayesdyn.tables import check_ratings
 
@@ -42,6 +44,7 @@ DISCRIMINATION = (0.8, 1.0, 1.1, 1.25)
 REPLICATES, LENGTH, SESSIONS = 3, 60, 5
 POINTS = np.arange(1.0, 6.0)
 UNRATED = 0.01
+LIKELIHOODS: dict[str, Likelihood] = {"measure": "gaussian", "ordinal": "ordinal"}
 
 
 def write_corpus(path: Path, exchanges: int, seed: int = 1) -> int:
@@ -129,8 +132,8 @@ def alone(what: str, path: Path, sessions: int) -> tuple[float, float]:
 def job(what: str, path: str, sessions: int) -> None:
     """Do one job; print its seconds and the peak resident size in MB."""
     begun = time.perf_counter()
-    if what == "measure":
-        measure(path, random_seed=1, most_sessions=sessions)
+    if what in LIKELIHOODS:
+        measure(path, likelihood=LIKELIHOODS[what], random_seed=1, most_sessions=sessions)
     else:
         read(path, in_memory=what == "table")
     seconds = time.perf_counter() - begun
@@ -143,8 +146,9 @@ def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="at most 45 s; reads, and samples nothing")
-    parser.add_argument("--only", default="read,table,measure")
+    parser.add_argument("--only", default="read,table,measure,ordinal")
     parser.add_argument("--exchanges", type=int, default=300_000)
+    parser.add_argument("--ordinal-exchanges", type=int, default=20_000)
     parser.add_argument("--most-sessions", type=int, default=400)
     parser.add_argument("--job", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -177,6 +181,14 @@ def main() -> None:
         if "measure" in wanted and not given.quick:
             seconds, size = alone("measure", paths[large], given.most_sessions)
             found |= {"measure_seconds": round(seconds), "measure_peak_mb": round(size)}
+        if "ordinal" in wanted and not given.quick:
+            path = Path(folder) / "ordinal.parquet"
+            write_corpus(path, given.ordinal_exchanges)
+            seconds, size = alone("ordinal", path, given.most_sessions)
+            found |= {
+                "ordinal_exchanges": given.ordinal_exchanges, "ordinal_seconds": round(seconds),
+                "ordinal_peak_mb": round(size),
+            }  # fmt: skip
     print(json.dumps(found))
 
 

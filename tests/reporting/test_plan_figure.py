@@ -38,7 +38,7 @@ def test_the_curves_end_where_the_table_says(plan):
     drawing = plan_figure(plan)
     table = plan_table(plan)
     best = plan.options.iloc[0]
-    assert table.groups[0].rows[0][2] == number(best["sd"])
+    assert table.groups[0].rows[0] == (best["buys"], number(best["sd"]), number(best["relative"]))
     assert f"LLMs average ones, {number(best['sd'])}" in drawing.alt
     for svg in (drawing.wide, drawing.narrow):
         # Four panels, each with all four curves and the line of now.

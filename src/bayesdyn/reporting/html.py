@@ -18,7 +18,7 @@ from bayesdyn.fitting.summaries import summary
 from bayesdyn.reporting import answer, figures, study_tables, tables
 from bayesdyn.reporting.agreement_figure import agreement_figure
 from bayesdyn.reporting.checks import check_inputs
-from bayesdyn.reporting.plan_figure import parts_in_words, plan_figure, plan_table
+from bayesdyn.reporting.plan_figure import parts_in_words, plan_figure, plan_notes, plan_table
 from bayesdyn.reporting.slopes import SlopeLine, simple_slopes
 from bayesdyn.reporting.words import count, level, probability
 from bayesdyn.sweeps.planning.result import RatingPlan
@@ -248,6 +248,7 @@ def _plan(plan: RatingPlan | None) -> dict[str, object]:
         "plan_figure": plan_figure(plan),
         "plan_table": plan_table(plan),
         "plan_parts": parts_in_words(plan.parts),
+        "plan_notes": plan_notes(plan),
     }
 
 

@@ -58,20 +58,19 @@ def plan_figure(plan: RatingPlan) -> Drawing:
 
 def plan_table(plan: RatingPlan) -> Table:
     """Return what the whole budget buys, the best first."""
-    rows = tuple(
-        (
-            " ".join(_NAMES[str(row.option)]),
-            str(row.buys),
-            number(row.sd),
-            number(row.relative),
-            str(row.assumes),
-        )
-        for row in plan.options.itertuples()
-    )
+    rows = tuple((str(row.buys), number(row.sd), number(row.relative)) for row in plan.options.itertuples())
     caption = (
         f"What {plan.budget:g} buys for {plan.path_name}: posterior SD expected, and that over the SD now."
     )
-    return Table(caption, ("option", "buys", "SD", "relative", "assumes"), (Group(rows),), text_columns=2)
+    return Table(caption, ("buys", "SD", "relative"), (Group(rows),))
+
+
+def plan_notes(plan: RatingPlan) -> list[str]:
+    """Return what each option assumes, then what all do."""
+    assumed = [
+        f"{_NAMES[str(row.option)][0].capitalize()}: {row.assumes}" for row in plan.options.itertuples()
+    ]
+    return [*assumed, *plan.notes]
 
 
 def parts_in_words(parts: pd.DataFrame) -> str:
