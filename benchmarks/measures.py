@@ -5,7 +5,7 @@
 A made-up corpus (six constructs, four raters, of whom two give probabilities, three replicates each, sessions
 of 60 exchanges, five sessions a dyad, 1 % unrated) is written as the rating stage writes it. It is then read
 to cells, and measured, from that file, in processes of their own; so is a corpus a sixth of its size, which
-is read from a table in memory too. A corpus of 20,000 exchanges is measured with the ordinal likelihood, all six
+is read from a table in memory too. A corpus of 20,000 is measured with the ordinal likelihood, all six
 constructs. ``--quick`` reads small ones, and samples nothing. The last
 line is one JSON object: sizes in MB, times in seconds; ``read_*`` is from file to cells, ``measure_*`` and
 ``ordinal_*`` the whole; ``memory_grows`` is the large corpus's reading over the small one's, per rating;
