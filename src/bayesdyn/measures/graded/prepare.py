@@ -9,7 +9,7 @@ from bayesdyn.measures.graded.model import GradedProblem
 from bayesdyn.measures.rater.parts import Part
 from bayesdyn.measures.rater.places import Places
 
-MOST_EXCHANGES = 6000
+MOST_EXCHANGES = 4000
 """The raters are learnt from whole sessions of about so many exchanges at most."""
 
 _WIDEST, _NARROWEST = 0.15, 0.06

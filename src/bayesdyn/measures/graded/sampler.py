@@ -1,4 +1,4 @@
-"""The sampler of the ordinal rater model: NUTS in the coordinates that the mode's curvature makes round."""
+"""The sampler of the ordinal rater model: HMC in the coordinates that the mode's curvature makes round."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +46,7 @@ def sample_graded(
 ) -> list[GradedDraws]:
     """Return the posterior of each construct, in float64.
 
-    The mode is found first, and the curvature there (differences of gradients) is divided out, so that NUTS
+    The mode is found first, and the curvature there (differences of gradients) is divided out, so that HMC
     starts in a space where the posterior is nearly round. Exact: the change of coordinates is linear.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Parameters and priors of the Gaussian rater model of one construct, sampled with NUTS.
+"""Parameters and priors of the Gaussian rater model of one construct, sampled by HMC.
 
 The density is that of :mod:`bayesdyn.measures.rater.density`. It is sampled in terms that have no arbitrary
 scale: each rater's mean ``mu_r``, spread ``tau_r``, and ``rho_r``, the share of its variance that raters of
@@ -105,7 +105,7 @@ def unpack(lane: Lane, z: Mapping[str, jax.Array]) -> tuple[Parameters, jax.Arra
     """Return the parameters at an unconstrained point, s, and the log density of prior and transformation.
 
     Every coordinate of ``z`` is centred on the observed moments and in units of about its posterior SD, so
-    that NUTS starts well scaled; the prior is added on the natural scale: this choice changes no posterior.
+    that the mode is found quickly; the prior is added on the natural scale: this choice changes no posterior.
     Coordinates that the construct does not use (absent raters, one shared value in place of several) are
     standard normal: every construct has the same shape, and one compiled sampler serves all.
     """

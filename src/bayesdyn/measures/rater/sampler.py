@@ -1,4 +1,4 @@
-"""The sampler of the rater model: one compiled chain of NUTS, run for every construct."""
+"""The sampler of the rater model: one compiled chain of HMC, run for every construct."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -115,7 +115,7 @@ def sample_raters(
     random_seed
         Seed of all chains.
     chains, warmup, draws
-        NUTS chains per construct, adaptation steps and kept draws per chain.
+        Chains per construct, adaptation steps and kept draws per chain.
     """
     if not problems:
         return []
