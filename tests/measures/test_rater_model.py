@@ -136,6 +136,31 @@ def test_error_that_llms_share_is_its_prior_without_humans_and_is_recovered_with
     assert not second.h[:, 3:].any()
 
 
+def test_300_coded_exchanges_with_an_overlap_of_100_tell_the_shared_error():
+    """Shared error .3; the interval also has to be narrower than the prior Beta(1, 4), whose SD is .163."""
+    value, q = ratings(12, (0.8, 1.0, 1.2, 1.0, 1.0), (0.5, 0.5, 0.6, 0.5, 0.6), 0.0, shared=0.3, humans=2)
+    value[200:, 3] = np.nan
+    value[:100, 4], value[300:, 4] = np.nan, np.nan
+    problem = problem_of(value, q, "free", tokens=False, humans=2, shared_prior=(1.0, 4.0))
+    (found,) = sampled(problem)
+    print("shared error", found.s.mean(), found.s.std())
+    assert abs(found.s.mean() - 0.3) < 4 * found.s.std()
+    assert found.s.std() < 0.163
+    low, high = np.quantile(found.s, [0.025, 0.975])
+    assert low < 0.3 < high
+    assert_recovered(
+        found,
+        (0.8 * loading_of(0.3), loading_of(0.3), 1.2 * loading_of(0.3), 0.7, 0.7),
+        (0.5, 0.5, 0.6, 0.5, 0.6),
+        s=0.3,
+    )
+
+
+def loading_of(shared):
+    """The loading on the true score of an LLM of discrimination 1."""
+    return 0.7 * np.sqrt(1 - shared)
+
+
 def test_one_rater_has_the_prior_as_its_posterior():
     value, q = ratings(5, (1.0,), (0.5,), 0.0)
     first, second = sampled(
