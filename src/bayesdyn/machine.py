@@ -1,6 +1,7 @@
 """The machine that this process runs on."""
 
 import os
+from pathlib import Path
 
 
 def available_cores() -> int:
@@ -8,3 +9,10 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def cache_dir() -> Path:
+    """Return the folder for what can be made or fetched again: the user's cache, or BAYESDYN_CACHE."""
+    from platformdirs import user_cache_dir
+
+    return Path(os.environ.get("BAYESDYN_CACHE") or user_cache_dir("bayesdyn", appauthor=False))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
 from bayesdyn.machine import available_cores
+from bayesdyn.measures.compiled import kept_on_disk
 from bayesdyn.measures.graded.density import Form
 from bayesdyn.measures.graded.model import GradedProblem, Lane, log_posterior, unpack
 from bayesdyn.measures.whitened import find_shape, sample_whitened
@@ -59,7 +60,7 @@ def sample_graded(
         Chains per construct, and kept draws of each, after 150 of adaptation.
     """
     found = []
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), kept_on_disk():
         keys = jax.random.split(jax.random.key(random_seed), (len(problems), chains))
         for own, problem in zip(keys, problems, strict=True):
             lane = problem.lane()

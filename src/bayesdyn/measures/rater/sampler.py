@@ -11,6 +11,7 @@ import numpy as np
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
 from bayesdyn.machine import available_cores
+from bayesdyn.measures.compiled import kept_on_disk
 from bayesdyn.measures.rater.density import Data
 from bayesdyn.measures.rater.model import Floats, Lane, Problem, log_posterior, unpack
 from bayesdyn.measures.rater.patterns import pad
@@ -190,7 +191,8 @@ def _compiled(sizes: tuple[int, int, int, int], warmup: int, draws: int) -> tupl
     point, root = number(3 * raters + 6), number(3 * raters + 6, 3 * raters + 6)
     gradient = jax.jit(jax.value_and_grad(_negative, argnums=1)).lower(lane, point)
     chain = jax.jit(_chain, static_argnames=("warmup", "draws")).lower(lane, point, root, key, warmup, draws)
-    with ThreadPoolExecutor(2) as pool:  # compiling takes far longer than tracing, and needs no lock
+    # Compiling takes far longer than tracing, and needs no lock.
+    with kept_on_disk(), ThreadPoolExecutor(2) as pool:
         first, second = pool.submit(gradient.compile), pool.submit(chain.compile)
         return first.result(), second.result()
 

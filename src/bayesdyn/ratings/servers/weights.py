@@ -3,7 +3,6 @@
 A file is accepted by its sha256 alone: whichever way it came, it is the same file or it is refused.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import IO
 
 from bayesdyn.artefacts import sha256_file, whole_file
 from bayesdyn.errors import Fault, FaultList, InputError
+from bayesdyn.machine import cache_dir
 from bayesdyn.ratings.progress import transfer_progress
 
 HUB_TIME_OUT = 10.0
@@ -76,9 +76,7 @@ WEIGHTS = {
 
 def weights_dir() -> Path:
     """Return the folder that holds weights: ``models`` in the user's cache, or under BAYESDYN_CACHE."""
-    from platformdirs import user_cache_dir
-
-    return Path(os.environ.get("BAYESDYN_CACHE") or user_cache_dir("bayesdyn", appauthor=False)) / "models"
+    return cache_dir() / "models"
 
 
 def find_weights(name: str) -> Path | None:
