@@ -25,6 +25,12 @@ therapist = ["empathy"]
 dyad = ["rapport"]
 client = ["disclosure", "self_negative"]
 """
+LINEAR = (
+    MEDIATED.replace("+ empathy:rapport + empathy:phase + empathy:rapport:phase", "")
+    .replace("+ rapport:disclosure", "")
+    .replace("lag(rapport):empathy", "lag(rapport)")
+)
+"""The same without products."""
 
 
 def drawn_fit(model=MEDIATED, measurement="known", draws=60, chains=2, seed=11, spread=0.08, truth=None):

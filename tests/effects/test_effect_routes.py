@@ -1,11 +1,11 @@
-"""Total, direct and indirect effects against algebra written out by hand, and against moving the equations."""
+"""Total, direct and indirect effects against algebra by hand, and against moving the equations."""
 
 import numpy as np
 import pytest
 
 from bayesdyn.effects import effects
 from bayesdyn.errors import InputError
-from drawn_fits import COLUMNS, MEDIATED, band_of, draws_of, drawn_fit
+from drawn_fits import COLUMNS, MEDIATED, band_of, drawn_fit, draws_of
 
 AT = {"empathy": 0.5, "rapport": -1.0, "disclosure": 2.0, "phase": 0.25}
 

@@ -13,7 +13,7 @@ from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import posterior_of
 from bayesdyn.fitting.run import label_values
 from bayesdyn.structure.expression import evaluate, names_in, read_expression
-from bayesdyn.structure.spec import Path
+from bayesdyn.structure.spec import ModelSpec, Path
 from bayesdyn.structure.words import did_you_mean, sentence
 
 _QUOTED = re.compile(r"`([^`]*)`")
@@ -55,7 +55,7 @@ def contrast(fit: xr.DataTree, *expressions: str, ci_prob: float = 0.95) -> pd.D
         text, named = _without_quotes(expression, spec.paths, values, faults)
         for alias, path in named.items():
             values[alias] = draws.sel(path_name=path.name).values
-        _check(expression, text, values, spec.paths, faults)
+        _check(expression, text, set(named), spec, faults)
         readable.append(text)
     faults.raise_if_any("Cannot compute these contrasts")
     rows = [
@@ -86,9 +86,7 @@ def _without_quotes(
     return _QUOTED.sub(word, expression), named
 
 
-def _check(
-    expression: str, text: str, values: dict[str, np.ndarray], paths: tuple[Path, ...], faults: FaultList
-) -> None:
+def _check(expression: str, text: str, aliases: set[str], spec: ModelSpec, faults: FaultList) -> None:
     """Note what cannot be read, and unknown names; a path's own name wants backticks."""
     tree, misfits = read_expression(text)
     where = f"in {expression!r}"
@@ -96,12 +94,13 @@ def _check(
         faults.add(misfit.what, misfit.remedy, where)
     if tree is None or misfits:
         return
+    labels = (*spec.labels, *(one.name for one in spec.definitions))
     for name in names_in(tree):
-        if name not in values:
-            quoted = [path.name for path in paths if name in (path.outcome, *path.term.names)]
+        if name not in aliases and name not in labels:
+            quoted = [path.name for path in spec.paths if name in (path.outcome, *path.term.names)]
             hint = f"A path is named in backticks, e.g. `{quoted[0]}`" if quoted else ""
-            listed = f"The labels are {', '.join(values)}" if values else "This model has no labels"
-            faults.add(f"unknown name {name!r}", sentence(did_you_mean(name, values), hint or listed), where)
+            listed = f"The labels are {', '.join(labels)}" if labels else "This model has no labels"
+            faults.add(f"unknown name {name!r}", sentence(did_you_mean(name, labels), hint or listed), where)
 
 
 def _used(text: str, values: dict[str, np.ndarray], draws: xr.DataArray) -> dict[str, np.ndarray]:

@@ -70,7 +70,7 @@ def dyad_paths(fit: xr.DataTree, path: str | None = None, *, ci_prob: float = 0.
 
 
 def pooling_factor(effects: np.ndarray) -> float:
-    """Return 1 - V_d(E(b_d)) / E(V_d(b_d)) of effects (N, D): Gelman & Pardoe 2006, section 3."""
+    """Return 1 - V_d(E(b_d)) / E(V_d(b_d)) of effects (N, D) (Gelman & Pardoe 2006)."""
     between = effects.mean(axis=0).var(ddof=1)
     return float(1 - between / effects.var(axis=1, ddof=1).mean())
 
