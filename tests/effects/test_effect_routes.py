@@ -103,6 +103,14 @@ def test_all_pairs_are_told_where_none_is_named(fit):
     assert set(effects(fit, cause="rapport")["outcome"]) == {"disclosure", "self_negative"}
 
 
+def test_constructs_without_an_equation_are_causes_too():
+    fit = drawn_fit("chen2026", "none", draws=5)
+    row = effects(fit, "empathy", "disclosure", at={"rapport": 2}).set_index("kind").loc["total"]
+    b = draws_of(fit)
+    by_hand = b["disclosure ~ empathy"] + 2 * b["disclosure ~ empathy:rapport"]
+    np.testing.assert_allclose(row[COLUMNS].astype(float), band_of(by_hand))
+
+
 def test_a_product_alone_is_a_route_that_is_zero_at_the_centre_and_says_no_sign(fit):
     direct = effects(fit, "rapport", "self_negative").set_index("kind").loc["direct"]
     assert (direct["mean"], direct["at"]) == (0, "disclosure = 0")

@@ -135,3 +135,19 @@ def test_what_cannot_be_asked(fit, arguments, words):
 def test_scores_as_they_are_say_nothing_of_how_predictors_move():
     with pytest.raises(InputError, match=r"'empathy' has no equation in this fit.*known"):
         impulse_response(drawn_fit("chen2026", "none", draws=3), "disclosure")
+
+
+def test_a_residual_covariance_that_the_fit_does_not_keep_is_refused():
+    model = """
+[model]
+name = "joint"
+paths = '''
+disclosure ~ lag(rapport) + lag(disclosure)
+rapport ~~ disclosure
+'''
+[constructs]
+dyad = ["rapport"]
+client = ["disclosure"]
+"""
+    with pytest.raises(InputError, match="the draws of rapport ~~ disclosure are not in this fit"):
+        impulse_response(drawn_fit(model, draws=3), "rapport")
