@@ -3,13 +3,15 @@
 The public face, in the order of a study: :func:`read_transcripts`, :func:`rate`, :func:`read_ratings`,
 :func:`agreement`, :func:`measure` (or :func:`as_measures`), :func:`load_model`, :func:`simulate`,
 :func:`fit`, :func:`summary`, :func:`check_claims`, :func:`sensitivity`, :func:`plan_ratings`,
-:func:`report`, :func:`load_example`. Each is imported when first used: ``import bayesdyn`` itself is light.
+:func:`report`, :func:`load_example`; and :mod:`bayesdyn.effects`, what follows from a fit. Each is imported
+when first used: ``import bayesdyn`` itself is light.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bayesdyn import effects as effects
     from bayesdyn.fitting.claims import check_claims
     from bayesdyn.fitting.run import fit
     from bayesdyn.fitting.summaries import summary
@@ -67,6 +69,8 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("bayesdyn")
+    if name == "effects":  # a room of functions, no function: bd.effects.contrast(fit, "se - oe")
+        return import_module("bayesdyn.effects")
     if name not in _HOMES:
         raise AttributeError(f"module 'bayesdyn' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
@@ -75,4 +79,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES, "__version__"])
+    return sorted({*globals(), *_HOMES, "__version__", "effects"})

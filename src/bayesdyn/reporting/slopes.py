@@ -5,11 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from bayesdyn.fitting.fits import flat, posterior_of, spec_of
-from bayesdyn.structure.spec import Factor, ModelSpec, Term
+from bayesdyn.effects.bands import band, row
+from bayesdyn.effects.equations import Equations, equations_of
+from bayesdyn.effects.moderation import PLACES, predictor_of
+from bayesdyn.structure.spec import Factor
+
+__all__ = ["CI_PROB", "PLACES", "SlopeLine", "SlopePoint", "simple_slopes"]
 
 CI_PROB = 0.95
-PLACES = (-1.0, 0.0, 1.0)
 _GRID = np.linspace(-2, 2, 41)
 
 
@@ -54,57 +57,43 @@ class SlopeLine:
 def simple_slopes(fit: xr.DataTree) -> list[SlopeLine]:
     """Return one line per product of two factors in the written paths of a fit.
 
-    The moderator is the factor that the dyad shows (rapport), else the second one. The slope at level m is
-    the behaviour's own path plus m times the product's path, draw by draw; another moderator of the same
-    behaviour is held at 0, its centre.
+    Which factor is the behaviour is said by :func:`bayesdyn.effects.moderation.predictor_of`; the other one
+    is the moderator. The slopes are those of :func:`bayesdyn.effects.simple_slopes`: another moderator of the
+    same behaviour is held at its centre.
 
     Parameters
     ----------
     fit
         As :func:`bayesdyn.fit` gives.
     """
-    spec, path = spec_of(fit), posterior_of(fit)["path"]
-    draws = dict(zip(map(str, path["path_name"].values), flat(path).T, strict=True))
+    equations = equations_of(fit)
     lines = []
-    for written in spec.paths:
-        if len(written.term.factors) != 2:
-            continue
-        behaviour, moderator = _roles(spec, written.term)
-        if not behaviour:
-            continue
-        product = draws[written.name]
-        own = draws.get(f"{written.outcome} ~ {behaviour}", np.zeros_like(product))
-        lines.append(_line(written.outcome, behaviour, moderator, own, product))
+    for path in equations.paths:
+        factors = path.term.factors
+        # A factor that multiplies itself is a curve, and no moderation.
+        if len(factors) == 2 and factors[0] != factors[1]:
+            behaviour = predictor_of(equations, path.term)
+            moderator = factors[1] if behaviour == factors[0] else factors[0]
+            lines.append(_line(equations, path.outcome, behaviour, str(moderator)))
     return lines
 
 
-def _roles(spec: ModelSpec, term: Term) -> tuple[str, str]:
-    """Return behaviour and moderator as written; empty where a factor multiplies itself (a curve)."""
-    first, second = term.factors
-    if first == second:
-        return "", ""
-    if _is_dyad(spec, first) and not _is_dyad(spec, second):
-        first, second = second, first
-    return str(first), str(second)
+def _line(equations: Equations, outcome: str, behaviour: Factor, moderator: str) -> SlopeLine:
+    def slope(place: float) -> np.ndarray:
+        return equations.slope(outcome, behaviour, {moderator: place})
 
+    def point(place: float) -> SlopePoint:
+        told = row(slope(place), CI_PROB)
+        return SlopePoint(place, told["mean"], told["lower"], told["upper"], told["prob_positive"])
 
-def _is_dyad(spec: ModelSpec, factor: Factor) -> bool:
-    return spec.party(factor.name) == "dyad"
-
-
-def _line(outcome: str, behaviour: str, moderator: str, own: np.ndarray, product: np.ndarray) -> SlopeLine:
-    mean, lower, upper = _band(own[:, None] + product[:, None] * _GRID)
-    points = []
-    for place in PLACES:
-        slope = own + place * product
-        centre, low, high = _band(slope[:, None])
-        points.append(
-            SlopePoint(place, float(centre[0]), float(low[0]), float(high[0]), float((slope > 0).mean()))
-        )
-    return SlopeLine(outcome, behaviour, moderator, _GRID, mean, lower, upper, tuple(points))
-
-
-def _band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    tail = (1 - CI_PROB) / 2
-    lower, upper = np.quantile(values, [tail, 1 - tail], axis=0)
-    return values.mean(axis=0), lower, upper
+    line = band(np.column_stack([slope(place) for place in _GRID]), CI_PROB)
+    return SlopeLine(
+        outcome,
+        str(behaviour),
+        moderator,
+        _GRID,
+        line["mean"],
+        line["lower"],
+        line["upper"],
+        tuple(point(place) for place in PLACES),
+    )

@@ -1,0 +1,183 @@
+"""The equations of a fit's model within sessions, draw by draw, as slopes at chosen values of the moderators.
+
+A term is a product of factors, so the slope of an outcome on one factor is a sum over the terms that hold it
+of coefficient times the other factors' values. Those other factors are the moderators. Every effect of this
+package is made of such slopes, so a product needs no special case anywhere else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from bayesdyn.errors import FaultList
+from bayesdyn.fitting.fits import flat, posterior_of, spec_of
+from bayesdyn.structure.spec import Factor, ModelSpec, Path, with_default_laws
+
+
+@dataclass(frozen=True)
+class Equations:
+    """The paths of a fit that vary within sessions; N draws, P paths, C constructs.
+
+    Attributes
+    ----------
+    spec
+        The model, with the laws of noisy predictors that the fit has.
+    paths
+        (P,) the paths within sessions; those between sessions (all factors means) are left out.
+    draws
+        (N, P) their draws, chains one after the other, standardised units.
+    constructs
+        (C,) names; every other name is a covariate.
+    endogenous
+        Those of the constructs that have an equation in this fit.
+    centre
+        Each covariate's mean over the exchanges: its value where none is asked for.
+    spread
+        Each covariate's SD over the exchanges.
+    """
+
+    spec: ModelSpec
+    paths: tuple[Path, ...]
+    draws: np.ndarray
+    constructs: tuple[str, ...]
+    endogenous: tuple[str, ...]
+    centre: Mapping[str, float]
+    spread: Mapping[str, float]
+
+    @property
+    def moderators(self) -> dict[str, Factor]:
+        """Every factor of a product, by its spelling, in the order of the model."""
+        products = [path.term.factors for path in self.paths if len(path.term.factors) > 1]
+        return {str(factor): factor for factors in products for factor in factors}
+
+    def value(self, factor: Factor, at: Mapping[str, float]) -> float:
+        """Return where a moderator is held.
+
+        That is its own entry of ``at``; for a lag without one, the entry of the same name now, so that a
+        moderator held at a value was there before too; else its centre. A construct's centre is 0: the
+        session's mean, the dyad's, or the grand mean, as the model centres it. A covariate's is its mean.
+        """
+        if str(factor) in at:
+            return float(at[str(factor)])
+        if factor.kind == "lag" and factor.name in at:
+            return float(at[factor.name])
+        return self.centre.get(factor.name, 0.0)
+
+    def moderators_of(self, outcome: str, factor: Factor) -> dict[str, Factor]:
+        """Return what multiplies a factor in the equation of an outcome, by spelling."""
+        return {
+            str(other): other
+            for path in self.paths
+            if path.outcome == outcome and factor in path.term.factors
+            for other in _without(path.term.factors, factor)
+        }
+
+    def slope(self, outcome: str, factor: Factor, at: Mapping[str, float]) -> np.ndarray:
+        """Return (N,) the derivative of an outcome by a factor, the moderators at their values."""
+        total = np.zeros(len(self.draws))
+        for p, path in enumerate(self.paths):
+            # The product rule: x:x holds x twice, and its slope is twice x times the coefficient.
+            times = path.term.factors.count(factor)
+            if path.outcome == outcome and times:
+                rest = [self.value(other, at) for other in _without(path.term.factors, factor)]
+                total += times * np.prod(rest) * self.draws[:, p]
+        return total
+
+    def has(self, outcome: str, factor: Factor) -> bool:
+        """Return whether a path leads from a factor to an outcome; one fixed at 0 does not."""
+        return any(
+            path.outcome == outcome and path.fixed != 0 and factor in path.term.factors for path in self.paths
+        )
+
+    def matrix(self, kind: str, at: Mapping[str, float]) -> np.ndarray:
+        """Return the slopes of all constructs on all constructs: B of ``now``, or the lagged ones.
+
+        Parameters
+        ----------
+        kind
+            ``now`` or ``lag``, the kind of the factors.
+        at
+            Values of the moderators.
+
+        Returns
+        -------
+        numpy.ndarray
+            (N, C, C): rows are outcomes. A construct without an equation has a row of zeros.
+        """
+        found = np.zeros((len(self.draws), len(self.constructs), len(self.constructs)))
+        for column, name in enumerate(self.constructs):
+            factor = Factor(name, "now") if kind == "now" else Factor(name, "lag", 1)
+            for row, outcome in enumerate(self.constructs):
+                if self.has(outcome, factor):
+                    found[:, row, column] = self.slope(outcome, factor, at)
+        return found
+
+
+def spec_as_fitted(fit: xr.DataTree) -> ModelSpec:
+    """Return a fit's model with the laws of noisy predictors that are in its draws; its text has none."""
+    constructs = map(str, fit["constant_data"].to_dataset()["construct"].values)
+    full = with_default_laws(spec_of(fit), constructs)
+    fitted = set(map(str, posterior_of(fit)["path"]["path_name"].values))
+    return replace(full, paths=tuple(path for path in full.paths if path.name in fitted))
+
+
+def equations_of(fit: xr.DataTree) -> Equations:
+    """Return the equations of a fit within sessions.
+
+    Parameters
+    ----------
+    fit
+        As :func:`bayesdyn.fit` gives.
+    """
+    constant, draws = fit["constant_data"].to_dataset(), posterior_of(fit)["path"]
+    constructs = tuple(map(str, constant["construct"].values))
+    fitted = list(map(str, draws["path_name"].values))
+    spec = spec_as_fitted(fit)
+    within = tuple(path for path in spec.paths if not path.term.is_between)
+    has_law = {path.outcome for path in spec.paths}
+    covariates = [name for name in spec.names if name not in constructs]
+    return Equations(
+        spec=spec,
+        paths=within,
+        draws=flat(draws)[:, [fitted.index(path.name) for path in within]],
+        constructs=constructs,
+        endogenous=tuple(name for name in constructs if name in has_law),
+        centre={name: float(constant[name].mean()) for name in covariates},
+        spread={name: float(constant[name].std(ddof=1)) for name in covariates},
+    )
+
+
+def residual_covariance(fit: xr.DataTree, equations: Equations) -> np.ndarray:
+    """Return the covariance (N, V, V) of the equations' residuals, V the endogenous constructs.
+
+    Raises
+    ------
+    InputError
+        A construct without an equation (the fit took its scores as they are), or a residual covariance of a
+        noisy predictor and an outcome, which a fit does not keep.
+    """
+    posterior, own, faults = posterior_of(fit), equations.endogenous, FaultList()
+    for name in equations.constructs:
+        if name not in own:
+            remedy = f'Fit with measurement="known", or write its equation, e.g. {name} ~ lag({name})'
+            faults.add(f"{name!r} has no equation in this fit", remedy)
+    predictors = list(posterior["predictor"].values) if "predictor" in posterior.coords else []
+    for pair in equations.spec.residuals:
+        if (pair.left in predictors) != (pair.right in predictors):
+            what = f"the draws of {pair.left} ~~ {pair.right} are not in this fit"
+            faults.add(what, "Ask for effects or slopes, which do not need them")
+    faults.raise_if_any("This fit does not say how its constructs move together")
+    covariance = np.zeros((len(equations.draws), len(own), len(own)))
+    for variable, dim in (("residual_cov", "outcome"), ("predictor_cov", "predictor")):
+        if variable in posterior:
+            place = [own.index(str(name)) for name in posterior[dim].values]
+            covariance[:, np.array(place)[:, None], place] = flat(posterior[variable])
+    return covariance
+
+
+def _without(factors: tuple[Factor, ...], factor: Factor) -> tuple[Factor, ...]:
+    """Return the factors with one of the given kind taken out."""
+    at = factors.index(factor)
+    return factors[:at] + factors[at + 1 :]
