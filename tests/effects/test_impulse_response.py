@@ -137,7 +137,7 @@ def test_scores_as_they_are_say_nothing_of_how_predictors_move():
         impulse_response(drawn_fit("chen2026", "none", draws=3), "disclosure")
 
 
-def test_a_residual_covariance_that_the_fit_does_not_keep_is_refused():
+def test_a_shock_moves_what_covaries_with_it_across_predictors_and_outcomes():
     model = """
 [model]
 name = "joint"
@@ -149,5 +149,12 @@ rapport ~~ disclosure
 dyad = ["rapport"]
 client = ["disclosure"]
 """
-    with pytest.raises(InputError, match="the draws of rapport ~~ disclosure are not in this fit"):
-        impulse_response(drawn_fit(model, draws=3), "rapport")
+    fit = drawn_fit(model, draws=40)
+    posterior = fit["posterior"]
+    crossed = posterior["cross_cov"].sel(outcome="disclosure", predictor="rapport").values
+    variance = posterior["predictor_cov"].sel(predictor="rapport", predictor2="rapport").values
+    table = impulse_response(fit, "rapport", horizon=0, kind="generalised")
+    row = table[table["response"] == "disclosure"].iloc[0]
+    # A shock of one SD to rapport: the other residual moves by cov / sd.
+    assert np.abs(crossed).min() > 0
+    assert row["mean"] == pytest.approx((crossed / np.sqrt(variance)).mean())

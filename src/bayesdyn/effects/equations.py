@@ -155,25 +155,27 @@ def residual_covariance(fit: xr.DataTree, equations: Equations) -> np.ndarray:
     Raises
     ------
     InputError
-        A construct without an equation (the fit took its scores as they are), or a residual covariance of a
-        noisy predictor and an outcome, which a fit does not keep.
+        A construct without an equation: the fit took its scores as they are.
     """
     posterior, own, faults = posterior_of(fit), equations.endogenous, FaultList()
     for name in equations.constructs:
         if name not in own:
             remedy = f'Fit with measurement="known", or write its equation, e.g. {name} ~ lag({name})'
             faults.add(f"{name!r} has no equation in this fit", remedy)
-    predictors = list(posterior["predictor"].values) if "predictor" in posterior.coords else []
-    for pair in equations.spec.residuals:
-        if (pair.left in predictors) != (pair.right in predictors):
-            what = f"the draws of {pair.left} ~~ {pair.right} are not in this fit"
-            faults.add(what, "Ask for effects or slopes, which do not need them")
     faults.raise_if_any("This fit does not say how its constructs move together")
     covariance = np.zeros((len(equations.draws), len(own), len(own)))
     for variable, dim in (("residual_cov", "outcome"), ("predictor_cov", "predictor")):
         if variable in posterior:
             place = [own.index(str(name)) for name in posterior[dim].values]
             covariance[:, np.array(place)[:, None], place] = flat(posterior[variable])
+    if "cross_cov" in posterior:
+        crossed = flat(posterior["cross_cov"].transpose(..., "outcome", "predictor"))
+        outcomes, predictors = (
+            np.array([own.index(str(name)) for name in posterior[dim].values])
+            for dim in ("outcome", "predictor")
+        )
+        covariance[:, outcomes[:, None], predictors] = crossed
+        covariance[:, predictors[:, None], outcomes] = np.swapaxes(crossed, 1, 2)
     return covariance
 
 

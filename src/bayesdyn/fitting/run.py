@@ -77,8 +77,9 @@ def fit(
         Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data`` and, when asked for,
         ``latent``. In ``posterior``, all in standardised units: ``path`` (chain, draw, path_name) with
         coordinates ``path_outcome``, ``path_term``, ``path_label``, ``path_origin``; ``defined`` (quantity);
-        ``residual_cov`` (outcome, outcome2); ``predictor_cov`` (predictor, predictor2); ``dyad_cov``,
-        ``session_cov``, ``start_cov``; ``dyad_effects`` (dyad, dyad_effect); ``session_effects``;
+        ``residual_cov`` (outcome, outcome2); ``predictor_cov`` (predictor, predictor2);
+        ``cross_cov`` (outcome, predictor) where ``~~`` joins the two; ``dyad_cov``, ``session_cov``,
+        ``start_cov``; ``dyad_effects`` (dyad, dyad_effect); ``session_effects``;
         ``level_mean``; ``kappa``. Attributes hold the spec, seed, versions, hashes of the inputs and notes,
         as JSON.
 
@@ -190,7 +191,10 @@ def defined(path: xr.DataArray, spec: ModelSpec) -> xr.DataArray:
 
 
 def split_residual_cov(cov: xr.DataArray, problem: Problem) -> dict[str, xr.DataArray]:
-    """Return ``residual_cov`` over the outcomes and ``predictor_cov`` over the noisy predictors."""
+    """Return ``residual_cov`` over the outcomes and ``predictor_cov`` over the noisy predictors.
+
+    Where the model frees a covariance between the two there is ``cross_cov`` (outcome, predictor) too.
+    """
     predictors = [name for name in problem.spec.predictors(problem.constructs) if name in problem.endogenous]
     outcomes = [name for name in problem.endogenous if name not in predictors]
     parts = {}
@@ -201,6 +205,9 @@ def split_residual_cov(cov: xr.DataArray, problem: Problem) -> dict[str, xr.Data
         if members:
             part = cov.sel(endogenous=members, endogenous2=members)
             parts[name] = part.rename({"endogenous": dim, "endogenous2": f"{dim}2"})
+    if any((pair.left in predictors) != (pair.right in predictors) for pair in problem.spec.residuals):
+        crossed = cov.sel(endogenous=outcomes, endogenous2=predictors)
+        parts["cross_cov"] = crossed.rename({"endogenous": "outcome", "endogenous2": "predictor"})
     return parts
 
 
