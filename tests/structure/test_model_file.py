@@ -285,6 +285,24 @@ def test_check_names_gathers_all_that_the_measures_lack():
     ]
 
 
+def test_a_product_comes_back_from_its_text_term_by_term():
+    paths = "disclosure ~ empathy*rapport*phase + de*empathy + (1 + empathy*rapport | dyad)"
+    spec = load_model(f'[model]\npaths = "{paths}"\n[constructs]\ntherapist = ["empathy"]')
+    assert len(spec.paths) == 7
+    assert spec.labels == ("de",)
+    assert load_model(to_text(spec)) == spec
+
+
+def test_a_label_that_the_measures_know_as_a_construct_is_refused():
+    lone = load_model('[model]\npaths = "disclosure ~ empathy*rapport"')
+    assert lone.labels == ("empathy",)
+    with pytest.raises(InputError, match=r"a product is empathy \+ rapport \+ empathy:rapport"):
+        check_names(lone, ["disclosure", "empathy", "rapport"])
+    declared = load_model(lone.text + '\n[constructs]\ntherapist = ["empathy"]')
+    check_names(declared, ["disclosure", "empathy", "rapport"])
+    assert [path.name for path in declared.paths][-1] == "disclosure ~ empathy:rapport"
+
+
 def test_check_names_knows_a_covariate_among_the_constructs():
     spec = load_model('[model]\npaths = "y ~ age"\n[constructs]\nclient = ["y"]\ntherapist = ["age"]')
     with pytest.raises(InputError, match=r"\[constructs\]: 'age' is a covariate"):

@@ -22,11 +22,12 @@ definition: NAME DEFINES EXPRESSION
 names: NAME (PLUS NAME)*
 
 ?item: path | group
-path: [(NAME | NUMBER) STAR] term
+path: [NUMBER STAR] product
     | NUMBER                               -> constant
 group: LPAR effect (PLUS effect)* BAR NAME [(SLASH | COLON) NAME] RPAR
-?effect: term | NUMBER
+?effect: product | NUMBER
 
+product: term (STAR term)*
 term: factor (COLON factor)*
 factor: NAME                               -> now
       | FUNCTION LPAR NAME [COMMA (NAME | NUMBER)] RPAR  -> call
