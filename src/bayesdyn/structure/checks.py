@@ -48,8 +48,8 @@ def _check_terms(paths: list[Placed[Path]], faults: FaultList) -> None:
         if path.label and earlier.item.label and path.label != earlier.item.label:
             what = f"the path {path.name!r} has two labels, {earlier.item.label!r} and {path.label!r}"
             remedy = (
-                f"Keep one; the first is on line {earlier.line}. For a product, give {path.label!r} a term of "
-                "its own, or list it under [constructs]"
+                f"Keep one; the first is on line {earlier.line}. For a product, give {path.label!r} a term "
+                "of its own, or list it under [constructs]"
             )
             faults.add(what, remedy, placed.where)
         else:

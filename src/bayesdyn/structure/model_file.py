@@ -10,7 +10,7 @@ from bayesdyn.presets import resolve
 from bayesdyn.structure.checks import check_statements
 from bayesdyn.structure.model_text import to_text
 from bayesdyn.structure.sections import declared_names, read_sections
-from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec
+from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec, covariate_of
 from bayesdyn.structure.statements import Statements
 from bayesdyn.structure.syntax import read_statements
 from bayesdyn.structure.toml_lines import key_lines, string_start
@@ -80,7 +80,7 @@ def check_names(spec: ModelSpec, constructs: Iterable[str], covariates: Iterable
     faults = FaultList()
     for name in sorted(lines, key=lambda name: lines[name]):
         where = _lines(lines[name])
-        if name not in known:
+        if name not in known and covariate_of(name) not in given:
             remedy = sentence(did_you_mean(name, known), f"The measures hold {', '.join(known)}")
             faults.add(f"unknown name {name!r}", remedy, where)
         elif name in spec.outcomes and name not in rated:

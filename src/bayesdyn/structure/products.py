@@ -23,7 +23,7 @@ from itertools import combinations
 
 from lark import Token, Tree
 
-from bayesdyn.structure.spec import Factor, Term
+from bayesdyn.structure.spec import Factor, Term, covariate_of
 
 LABEL_REMEDY = (
     "A label or value is of one path: write the terms out, e.g. a + b + k*a:b. A construct or covariate is "
@@ -116,8 +116,9 @@ def _names_below(tree: Tree[Token]) -> set[str]:
     """Return the names in a tree; the second argument of ``lag`` and ``mean`` is none."""
     found: set[str] = set()
     for part in tree.iter_subtrees():
-        tokens = [child for child in part.children if isinstance(child, Token) and child.type == "NAME"]
-        found.update(token.value for token in (tokens[:1] if part.data == "call" else tokens))
+        tokens = [token for token in _tokens(part) if token.type in ("NAME", "CONTRAST")]
+        used = [token.value for token in (tokens[:1] if part.data == "call" else tokens)]
+        found.update(used, map(covariate_of, used))
     return found
 
 

@@ -16,6 +16,11 @@ BUILT_IN_COVARIATES = ("phase",)
 """``phase``: the exchange's place in its session, from -0.5 (first) to 0.5 (last)."""
 
 
+def covariate_of(name: str) -> str:
+    """Return the covariate that a contrast ``covariate[level]`` is of; another name as it is."""
+    return name.partition("[")[0]
+
+
 @dataclass(frozen=True)
 class Factor:
     """One factor of a term.
@@ -23,7 +28,7 @@ class Factor:
     Attributes
     ----------
     name
-        Construct or covariate.
+        Construct or covariate, or a contrast ``covariate[level]`` (:mod:`.categories`).
     kind
         ``now``; ``lag`` (the exchange ``lag`` places earlier in the same session); ``mean`` (the latent
         mean at ``level``).

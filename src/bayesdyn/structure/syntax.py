@@ -229,7 +229,7 @@ class _Reader:
 
     def _factor(self, tree: Tree[Token], again: bool) -> Factor | None:
         tokens = _tokens(tree)
-        if tree.data == "now":
+        if tree.data in ("now", "contrast"):
             return Factor(tokens[0].value)
         function, _, name, *rest = tokens
         argument = rest[1] if len(rest) > 1 else None
