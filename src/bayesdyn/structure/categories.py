@@ -56,8 +56,8 @@ def code_categories(spec: ModelSpec, measures: xr.Dataset, faults: FaultList) ->
         Covariates are its variables over (exchange,); the empty text is a missing value.
     faults
         Receives a covariate with missing values, with one level, with more than :data:`MOST_LEVELS`, or with
-        a level that cannot be written in a path; a contrast of a number, or whose level no exchange has; and a label that
-        would be of several contrasts.
+        a level that cannot be written in a path; a contrast of a number, or whose level no exchange has; and
+        a label that would be of several contrasts.
     """
     values = _texts(spec, measures)
     for name in spec.names:

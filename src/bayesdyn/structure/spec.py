@@ -226,6 +226,18 @@ class ModelSpec:
         }
         return tuple(name for name in constructs if self.party(name) != "client" and name not in moved)
 
+    def to_latex(self, constructs: Iterable[str] | None = None) -> str:
+        """Return the equations as LaTeX (:func:`.latex.latex_of`)."""
+        from bayesdyn.structure.latex import latex_of  # it imports this module
+
+        return latex_of(self, constructs)
+
+    def diagram(self) -> str:
+        """Return the path diagram as Mermaid text (:func:`.diagram.diagram_of`)."""
+        from bayesdyn.structure.diagram import diagram_of  # it imports this module
+
+        return diagram_of(self)
+
 
 def with_default_laws(spec: ModelSpec, constructs: Iterable[str]) -> ModelSpec:
     """Return the spec with the law of every noisy predictor written out.
