@@ -1,5 +1,6 @@
 """Model files: sections, presets, faults with their line, and the way back to text."""
 
+import re
 from dataclasses import replace
 from itertools import product
 
@@ -90,6 +91,15 @@ def test_every_preset_loads_names_its_lines_and_comes_back_from_text(name):
     assert all(str(path.term) in lines[path.line - 1] for path in spec.paths)
     assert load_model(to_text(spec)) == spec
     check_names(spec, CONSTRUCTS)
+
+
+def test_the_example_of_the_docs_loads_and_comes_back_from_text(root):
+    page = (root / "docs" / "models.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    spec = load_model(example)
+    assert load_model(to_text(spec)) == spec
+    assert [path.name for path in spec.paths if path.label == "de"] == ["disclosure ~ empathy"]
+    assert "disclosure ~ empathy:rapport" in [path.name for path in spec.paths]
 
 
 def test_a_path_and_a_text_give_the_same(tmp_path):
