@@ -197,6 +197,7 @@ FAULTS = [
         "line 2, column 8: the term 'a' stands twice in the equation of 'y'. Remove one; the first",
     ),
     ("y ~ a:b\ny ~ b:a", "line 2, column 5: the term 'b:a' stands twice in the equation of 'y'"),
+    ("y ~ a + k*a", "Remove one; the first is on line 1. For a product, give 'k' a term of its own"),
     ("y ~ a*c + b*c", "Keep one; the first is on line 1. For a product, give 'b' a term of its own"),
     ("y ~ k*a + l*a", "line 1, column 11: the path 'y ~ a' has two labels, 'k' and 'l'. Keep one; the first"),
     ("y ~ a + y", "line 1, column 9: 'y' predicts itself in 'y'. Write lag(y)"),

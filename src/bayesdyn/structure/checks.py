@@ -45,16 +45,17 @@ def _check_terms(paths: list[Placed[Path]], faults: FaultList) -> None:
             faults.add(f"{path.outcome!r} predicts itself in {str(path.term)!r}", remedy, placed.where)
         if earlier is placed:
             continue
+        label = path.label or earlier.item.label
+        product = f"For a product, give {label!r} a term of its own, or list it under [constructs]"
+        where = f"the first is on line {earlier.line}"
         if path.label and earlier.item.label and path.label != earlier.item.label:
             what = f"the path {path.name!r} has two labels, {earlier.item.label!r} and {path.label!r}"
-            remedy = (
-                f"Keep one; the first is on line {earlier.line}. For a product, give {path.label!r} a term "
-                "of its own, or list it under [constructs]"
-            )
-            faults.add(what, remedy, placed.where)
+            faults.add(what, f"Keep one; {where}. {product}", placed.where)
         else:
             what = f"the term {str(path.term)!r} stands twice in the equation of {path.outcome!r}"
-            faults.add(what, f"Remove one; the first is on line {earlier.line}", placed.where)
+            faults.add(
+                what, f"Remove one; {where}. {product}" if label else f"Remove one; {where}", placed.where
+            )
 
 
 def _check_cycles(paths: list[Placed[Path]], faults: FaultList) -> None:

@@ -266,7 +266,8 @@ def _level_notes(frame: pd.DataFrame) -> list[str]:
 def _dyad_notes(dyads: int, effects: int) -> list[str]:
     if dyads >= _LEAST_DYADS * effects:
         return []
+    vary = "1 effect that varies" if effects == 1 else f"{effects} effects that vary"
     return [
-        f"{dyads} dyads tell little of the covariance of {effects} effects that vary by dyad (fewer than "
-        f"{_LEAST_DYADS} dyads for each): its prior counts for much. Let fewer effects vary by dyad."
+        f"{dyads} dyads are few for {vary} by dyad (fewer than {_LEAST_DYADS} for each): the prior of their "
+        "covariance counts for much. Let fewer effects vary by dyad."
     ]
