@@ -1,5 +1,6 @@
 """Model files: sections, presets, faults with their line, and the way back to text."""
 
+import re
 from dataclasses import replace
 from itertools import product
 
@@ -90,6 +91,15 @@ def test_every_preset_loads_names_its_lines_and_comes_back_from_text(name):
     assert all(str(path.term) in lines[path.line - 1] for path in spec.paths)
     assert load_model(to_text(spec)) == spec
     check_names(spec, CONSTRUCTS)
+
+
+def test_the_example_of_the_docs_loads_and_comes_back_from_text(root):
+    page = (root / "docs" / "models.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    spec = load_model(example)
+    assert load_model(to_text(spec)) == spec
+    assert [path.name for path in spec.paths if path.label == "de"] == ["disclosure ~ empathy"]
+    assert "disclosure ~ empathy:rapport" in [path.name for path in spec.paths]
 
 
 def test_a_path_and_a_text_give_the_same(tmp_path):
@@ -283,6 +293,24 @@ def test_check_names_gathers_all_that_the_measures_lack():
         "line 4: unknown name 'b'.",
         "line 5: the outcome 'x' is a covariate. An outcome is a rated construct",
     ]
+
+
+def test_a_product_comes_back_from_its_text_term_by_term():
+    paths = "disclosure ~ empathy*rapport*phase + de*empathy + (1 + empathy*rapport | dyad)"
+    spec = load_model(f'[model]\npaths = "{paths}"\n[constructs]\ntherapist = ["empathy"]')
+    assert len(spec.paths) == 7
+    assert spec.labels == ("de",)
+    assert load_model(to_text(spec)) == spec
+
+
+def test_a_label_that_the_measures_know_as_a_construct_is_refused():
+    lone = load_model('[model]\npaths = "disclosure ~ empathy*rapport"')
+    assert lone.labels == ("empathy",)
+    with pytest.raises(InputError, match=r"a product is empathy \+ rapport \+ empathy:rapport"):
+        check_names(lone, ["disclosure", "empathy", "rapport"])
+    declared = load_model(lone.text + '\n[constructs]\ntherapist = ["empathy"]')
+    check_names(declared, ["disclosure", "empathy", "rapport"])
+    assert [path.name for path in declared.paths][-1] == "disclosure ~ empathy:rapport"
 
 
 def test_check_names_knows_a_covariate_among_the_constructs():

@@ -6,6 +6,7 @@ import pytest
 
 import bayesdyn as bd
 from bayesdyn.errors import InputError
+from bayesdyn.structure.model_text import to_text
 from bayesdyn.structure.problem import prepare
 
 
@@ -108,16 +109,126 @@ def test_unknown_measurement_is_refused(spec, measures):
         prepare(measures, spec, "exact")
 
 
-def test_a_covariate_must_be_complete_and_numeric(measures):
-    spec = bd.load_model('[model]\nname = "m"\npaths = """\ndisclosure ~ empathy + dose + site\n"""\n')
-    size = measures.sizes["exchange"]
-    with_covariates = measures.assign(
-        dose=("exchange", np.r_[np.nan, np.ones(size - 1)]), site=("exchange", np.array(["a"] * size))
-    )
+def with_covariates(measures, paths, **values):
+    spec = bd.load_model(f'[model]\npaths = """\n{paths}\n"""\n')
+    return spec, measures.assign({name: ("exchange", np.asarray(value)) for name, value in values.items()})
+
+
+def faults_of(measures, paths, **values):
+    spec, given = with_covariates(measures, paths, **values)
     with pytest.raises(InputError) as caught:
-        prepare(with_covariates, spec)
-    assert "dose misses 1 values" in str(caught.value)
-    assert "site is not numeric" in str(caught.value)
+        prepare(given, spec)
+    return str(caught.value)
+
+
+def test_a_covariate_must_be_complete(measures):
+    size = measures.sizes["exchange"]
+    text = np.array([""] * 2 + ["a", "b"] * (size // 2 - 1), dtype=object)
+    message = faults_of(
+        measures, "disclosure ~ empathy + dose + site", dose=np.r_[np.nan, np.ones(size - 1)], site=text
+    )
+    assert "dose misses 1 values" in message
+    assert "site misses 2 values" in message
+
+
+def test_a_covariate_of_text_is_coded_against_its_first_level(measures):
+    modality = np.resize(np.array(["online", "in person", "phone"], dtype=object), measures.sizes["exchange"])
+    spec, given = with_covariates(
+        measures, "disclosure ~ 0.2*empathy + modality:empathy + k*modality[phone] + modality\n"
+        "disclosure ~ (1 + modality | dyad)", modality=modality,
+    )  # fmt: skip
+    problem = prepare(given, spec, "none")
+    own = [(path.name, path.label) for path in problem.spec.paths]
+    assert own == [
+        ("disclosure ~ empathy", ""),
+        ("disclosure ~ modality[online]:empathy", ""),
+        ("disclosure ~ modality[phone]:empathy", ""),
+        ("disclosure ~ modality[phone]", "k"),
+        ("disclosure ~ modality[online]", ""),
+    ]
+    assert [str(slope) for slope in problem.spec.varying[0].slopes] == ["modality[online]", "modality[phone]"]
+    at = problem.covariates.index("modality[online]")
+    np.testing.assert_array_equal(problem.covariate[:, at], modality[problem.row] == "online")
+    assert any(
+        "against its level in person (10 exchanges): online (10), phone (10)" in n for n in problem.notes
+    )
+    # A fit keeps the coded model and the coded columns, and makes the same problem of them again.
+    columns = {name: ("exchange", problem.covariate[:, q]) for q, name in enumerate(problem.covariates)}
+    again = prepare(measures.assign(columns), bd.load_model(to_text(problem.spec)), "none")
+    assert again.spec == problem.spec
+    np.testing.assert_array_equal(again.covariate, problem.covariate)
+
+
+def test_the_prior_of_a_covariate_of_text_is_that_of_each_contrast(measures):
+    spec, given = with_covariates(
+        measures, "disclosure ~ empathy + site", site=np.resize(["a", "b", "c"], measures.sizes["exchange"])
+    )
+    spec = bd.load_model(spec.text + '[priors]\n"disclosure ~ site" = "normal(0, 0.1)"\n')
+    assert dict(prepare(given, spec).spec.priors) == {
+        "disclosure ~ site[b]": "normal(0, 0.1)",
+        "disclosure ~ site[c]": "normal(0, 0.1)",
+    }
+
+
+@pytest.mark.parametrize(
+    ("levels", "path", "message"),
+    [
+        (["a"], "site", "site has one level only. Leave it out"),
+        (
+            [f"s{i}" for i in range(11)],
+            "site",
+            "site is text with 11 levels; at most 10 are coded. Put levels",
+        ),
+        (["a", "b[c]"], "site", "the level 'b[c]' of covariate site cannot be written in a path. Rename it"),
+        (
+            ["a", "bern", "c"],
+            "site[brn]",
+            "line 3: no exchange has the level 'brn' of covariate site. Did you mean",
+        ),
+        (["a", "b"], "site[a]", "line 3: 'site[a]': 'a' is the level that the others are compared with"),
+        (
+            ["a", "b", "c"],
+            "k*site",
+            "the label 'k' of 'site' would be of 2 contrasts. Write them out, e.g. k*site[b]",
+        ),
+    ],
+)
+def test_a_covariate_of_text_that_cannot_be_coded(measures, levels, path, message):
+    site = np.resize(np.array(levels, dtype=object), measures.sizes["exchange"])
+    assert message in faults_of(measures, f"disclosure ~ empathy + {path}", site=site)
+
+
+def test_a_number_has_no_levels(measures):
+    dose = np.arange(measures.sizes["exchange"])
+    assert "'dose[high]': covariate dose is a number" in faults_of(
+        measures, "disclosure ~ dose[high]", dose=dose
+    )
+
+
+def test_collinear_and_constant_covariates_are_named(measures):
+    rng = np.random.default_rng(4)
+    age, dose = rng.normal(size=(2, measures.sizes["exchange"]))
+    message = faults_of(
+        measures, "disclosure ~ empathy + age + dose + mixed + one + phase + 0*double",
+        age=age, dose=dose, mixed=2 * age - dose + 3, one=np.ones_like(age), double=2 * age,
+    )  # fmt: skip
+    assert (
+        "line 3: age, dose and mixed are perfectly collinear in the equation of disclosure. Leave one"
+        in message
+    )
+    assert "one is the same at every exchange" in message
+    assert message.count("\n") == 2  # neither double, which is fixed, nor phase is a fault
+    spec, given = with_covariates(
+        measures, "disclosure ~ empathy + age + near", age=age, near=age + 1e-3 * dose
+    )
+    assert prepare(given, spec).covariates == ("age", "near")
+
+
+def test_few_dyads_for_their_covariance_are_noted(spec, measures):
+    # Three outcomes with two slopes each, and the mean of three predictors: 12 effects for 3 dyads.
+    assert any("3 dyads are few for 12 effects that vary" in note for note in prepare(measures, spec).notes)
+    many, _ = bd.simulate(spec, dyads=60, sessions=1, exchanges=3, random_seed=2)
+    assert not [note for note in prepare(many, spec).notes if "are few" in note]
 
 
 def test_a_client_construct_that_only_predicts_gets_a_law_too(measures):

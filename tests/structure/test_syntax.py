@@ -90,6 +90,59 @@ def test_residual_pairs_and_definitions():
 
 
 @pytest.mark.parametrize(
+    ("written", "terms"),
+    [
+        ("a*b + a", ["b", "a:b", "a"]),
+        ("a*b*c + a", ["b", "c", "a:b", "a:c", "b:c", "a:b:c", "a"]),
+        ("lag(a)*b", ["lag(a)", "b", "lag(a):b"]),
+        ("mean(a)*b", ["mean(a)", "b", "mean(a):b"]),
+        ("phase*b", ["phase", "b", "phase:b"]),
+        ("a:b*c", ["a:b", "c", "a:b:c"]),
+        ("c*b + a*c", ["b", "c:b", "c"]),  # c is a factor, for it stands behind a; a is a label
+        ("a*lag(a) + k*b", ["a", "lag(a)", "a:lag(a)", "b"]),
+    ],
+)
+def test_a_star_behind_a_construct_makes_a_product(written, terms):
+    text = f"y ~ {written}"
+    assert [str(path.term) for path in items(text)] == terms
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "z ~ a", "a ~ b", "z ~ lag(a)", "z ~ mean(a, dyad)", "z ~ b:a", "z ~ k*a:b", "z ~ b*a",
+        "z ~ b\nz ~~ a", "z ~ b\na ~ (1 | dyad)",
+    ],
+)  # fmt: skip
+def test_a_name_that_stands_elsewhere_is_a_factor(elsewhere):
+    paths = items(f"y ~ a*b\n{elsewhere}")
+    assert [str(path) for path in [p.term for p in paths if p.outcome == "y"]] == ["a", "b", "a:b"]
+
+
+def test_a_name_that_stands_nowhere_else_is_a_label():
+    assert items("y ~ a*b\nz ~ a*b") == [Path("y", term(B), "a"), Path("z", term(B), "a")]
+    faults = FaultList()
+    declared = read_statements("y ~ a*b", faults, declared=["a"])
+    assert [placed.item.name for placed in declared.paths] == ["y ~ a", "y ~ b", "y ~ a:b"]
+
+
+def test_what_is_written_out_wins_over_what_a_product_stands_for():
+    assert items("y ~ a*b + k*a + 0*b:a") == [
+        Path("y", term(B)),
+        Path("y", term(A), "k"),
+        Path("y", term(B, A), fixed=0.0),
+    ]
+    assert [path.name for path in items("y ~ a + b + a*b + a*c")] == [
+        *("y ~ a", "y ~ b", "y ~ a:b", "y ~ c", "y ~ a:c")
+    ]
+
+
+def test_products_in_groups():
+    [varying] = items("y ~ a*b + (1 + a*b + a | dyad)", "varying")
+    assert [str(slope) for slope in varying.slopes] == ["b", "a:b", "a"]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "y ~ a\n  + b",
@@ -144,6 +197,8 @@ FAULTS = [
         "line 2, column 8: the term 'a' stands twice in the equation of 'y'. Remove one; the first",
     ),
     ("y ~ a:b\ny ~ b:a", "line 2, column 5: the term 'b:a' stands twice in the equation of 'y'"),
+    ("y ~ a + k*a", "Remove one; the first is on line 1. For a product, give 'k' a term of its own"),
+    ("y ~ a*c + b*c", "Keep one; the first is on line 1. For a product, give 'b' a term of its own"),
     ("y ~ k*a + l*a", "line 1, column 11: the path 'y ~ a' has two labels, 'k' and 'l'. Keep one; the first"),
     ("y ~ a + y", "line 1, column 9: 'y' predicts itself in 'y'. Write lag(y)"),
     ("y ~ mean(y)", "line 1, column 5: 'y' predicts itself in 'mean(y)'"),
@@ -151,8 +206,25 @@ FAULTS = [
     ("y ~ z\nz ~ y", "line 2, column 5: a cycle without lag: y ~ z ~ y. Put lag( ) around one"),
     ("y ~ z:a\nz ~ w\nw ~ y", "line 3, column 5: a cycle without lag: y ~ z ~ w ~ y"),
     ("y ~ mean(z)\nz ~ mean(y)", "line 2, column 5: a cycle without lag: y ~ z ~ y"),
-    ("y ~ k*a + b + (1 | dyad)\nk ~ b", "line 1, column 5: the label 'k' of 'a' is the name of a construct"),
-    ("y ~ a*b + a + b", "a moderation is written a + b + a:b"),
+    (
+        "y ~ b + k*a*b",
+        "line 1, column 9: the label 'k' stands before a product. A label or value is of one path",
+    ),
+    (
+        "y ~ empathy + empaty*a*b",
+        "line 1, column 15: the label 'empaty' stands before a product. Did you mean 'em",
+    ),
+    ("y ~ a + 0*a*b", "line 1, column 9: the value '0' stands before a product"),
+    (
+        "y ~ a + a*a",
+        "line 1, column 9: 'a' stands twice in one product. Write the terms out; a square is a:a",
+    ),
+    ("y ~ a + a:b*b", "line 1, column 9: 'b' stands twice in one product"),
+    ("y ~ a*b + k*a + l*a", "line 1, column 17: the path 'y ~ a' has two labels, 'k' and 'l'"),
+    ("y ~ a*b + b + a + a", "line 1, column 19: the term 'a' stands twice"),
+    ("y ~ k*a\nk ~ a\nd := 2*k", "uses an unknown label 'k'. Give the path a label, e.g. b*k"),
+    ("y ~ a + b + a*y", "line 1, column 13: 'y' predicts itself in 'a:y'"),
+    ("y ~ a + (1 + k*a | dyad)", "line 1, column 9: the slope 'k' varies by dyad, but is no path of 'y'"),
     ("y ~ or*a", "line 1, column 5: the label 'or' is a word of expressions. Name it otherwise, e.g. or_"),
     ("y ~ rope*a", "line 1, column 5: the label 'rope' is a word of expressions"),
     (

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.expression import is_reserved, names_in
 from bayesdyn.structure.spec import BUILT_IN_COVARIATES, Path, Term, Varying
-from bayesdyn.structure.syntax import Placed, Statements
+from bayesdyn.structure.statements import Placed, Statements
 from bayesdyn.structure.words import did_you_mean, sentence
 
 
@@ -13,14 +13,14 @@ def check_statements(statements: Statements, faults: FaultList) -> None:
     """Gather every contradiction among the statements of one model.
 
     Checked are: a term twice in an equation, an outcome that predicts itself, cycles without lag, groups
-    whose slopes are no paths, residual covariances of unknown or equal names, labels and definitions that
-    collide with a name, and definitions of unknown labels. What depends on every name being known is
-    left out where a statement could not be read.
+    whose slopes are no paths, residual covariances of unknown or equal names, labels that are words of
+    expressions, definitions that collide with a name, and definitions of unknown labels. What depends on
+    every name being known is left out where a statement could not be read.
     """
     _check_terms(statements.paths, faults)
     _check_cycles(statements.paths, faults)
     names = _names(statements.paths)
-    _check_labels(statements, names, faults)
+    _check_labels(statements, faults)
     if statements.complete:
         _check_varying(statements, names, faults)
         _check_residuals(statements, names, faults)
@@ -45,12 +45,17 @@ def _check_terms(paths: list[Placed[Path]], faults: FaultList) -> None:
             faults.add(f"{path.outcome!r} predicts itself in {str(path.term)!r}", remedy, placed.where)
         if earlier is placed:
             continue
+        label = path.label or earlier.item.label
+        product = f"For a product, give {label!r} a term of its own, or list it under [constructs]"
+        where = f"the first is on line {earlier.line}"
         if path.label and earlier.item.label and path.label != earlier.item.label:
             what = f"the path {path.name!r} has two labels, {earlier.item.label!r} and {path.label!r}"
-            faults.add(what, f"Keep one; the first is on line {earlier.line}", placed.where)
+            faults.add(what, f"Keep one; {where}. {product}", placed.where)
         else:
             what = f"the term {str(path.term)!r} stands twice in the equation of {path.outcome!r}"
-            faults.add(what, f"Remove one; the first is on line {earlier.line}", placed.where)
+            faults.add(
+                what, f"Remove one; {where}. {product}" if label else f"Remove one; {where}", placed.where
+            )
 
 
 def _check_cycles(paths: list[Placed[Path]], faults: FaultList) -> None:
@@ -146,19 +151,13 @@ def _check_residuals(statements: Statements, names: tuple[str, ...], faults: Fau
         first.setdefault(pair, placed.line)
 
 
-def _check_labels(statements: Statements, names: tuple[str, ...], faults: FaultList) -> None:
+def _check_labels(statements: Statements, faults: FaultList) -> None:
     told: set[str] = set()
     for placed in statements.paths:
         label = placed.item.label
         if not label or label in told:
             continue
-        if label in names:
-            told.add(label)
-            term = str(placed.item.term)
-            remedy = f"Name the label otherwise; a moderation is written {label} + {term} + {label}:{term}"
-            what = f"the label {label!r} of {term!r} is the name of a construct or covariate"
-            faults.add(what, remedy, placed.where)
-        elif is_reserved(label):
+        if is_reserved(label):
             told.add(label)
             remedy = f"Name it otherwise, e.g. {label}_"
             faults.add(f"the label {label!r} is a word of expressions", remedy, placed.where)

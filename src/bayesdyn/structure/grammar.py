@@ -22,14 +22,16 @@ definition: NAME DEFINES EXPRESSION
 names: NAME (PLUS NAME)*
 
 ?item: path | group
-path: [(NAME | NUMBER) STAR] term
+path: [NUMBER STAR] product
     | NUMBER                               -> constant
 group: LPAR effect (PLUS effect)* BAR NAME [(SLASH | COLON) NAME] RPAR
-?effect: term | NUMBER
+?effect: product | NUMBER
 
+product: term (STAR term)*
 term: factor (COLON factor)*
 factor: NAME                               -> now
-      | FUNCTION LPAR NAME [COMMA (NAME | NUMBER)] RPAR  -> call
+      | CONTRAST                           -> contrast
+      | FUNCTION LPAR (NAME | CONTRAST) [COMMA (NAME | NUMBER)] RPAR  -> call
 
 TILDES: "~~"
 TILDE: "~"
@@ -43,6 +45,7 @@ COMMA: ","
 LPAR: "("
 RPAR: ")"
 FUNCTION.2: /(lag|mean)(?=\s*\()|[^\W\d]\w*(?=\()/
+CONTRAST.2: /[^\W\d]\w*\[[^\[\]()#"\\~\n]+\]/
 NAME: /[^\W\d]\w*/
 NUMBER: /-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?/
 EXPRESSION.-1: /\S[\s\S]*/

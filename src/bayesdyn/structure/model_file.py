@@ -9,9 +9,10 @@ from bayesdyn.errors import Fault, FaultList, InputError
 from bayesdyn.presets import resolve
 from bayesdyn.structure.checks import check_statements
 from bayesdyn.structure.model_text import to_text
-from bayesdyn.structure.sections import read_sections
-from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec
-from bayesdyn.structure.syntax import Statements, read_statements
+from bayesdyn.structure.sections import declared_names, read_sections
+from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec, covariate_of
+from bayesdyn.structure.statements import Statements
+from bayesdyn.structure.syntax import read_statements
 from bayesdyn.structure.toml_lines import key_lines, string_start
 from bayesdyn.structure.words import did_you_mean, sentence
 
@@ -64,8 +65,8 @@ def check_names(spec: ModelSpec, constructs: Iterable[str], covariates: Iterable
     Raises
     ------
     InputError
-        With one fault per unknown name, where it stands and the nearest known name, and one per outcome that
-        is no construct.
+        With one fault per unknown name, where it stands and the nearest known name, one per outcome that is
+        no construct, and one per label that is the name of a construct or covariate (:mod:`.products`).
     """
     rated, given = tuple(constructs), tuple(covariates)
     known = (*rated, *given, *BUILT_IN_COVARIATES)
@@ -79,7 +80,7 @@ def check_names(spec: ModelSpec, constructs: Iterable[str], covariates: Iterable
     faults = FaultList()
     for name in sorted(lines, key=lambda name: lines[name]):
         where = _lines(lines[name])
-        if name not in known:
+        if name not in known and covariate_of(name) not in given:
             remedy = sentence(did_you_mean(name, known), f"The measures hold {', '.join(known)}")
             faults.add(f"unknown name {name!r}", remedy, where)
         elif name in spec.outcomes and name not in rated:
@@ -87,6 +88,13 @@ def check_names(spec: ModelSpec, constructs: Iterable[str], covariates: Iterable
     for name, _ in spec.parties:
         if name in lines and name in known and name not in rated:
             faults.add(f"{name!r} is a covariate", "Remove it", "[constructs]")
+    for path in spec.paths:
+        if path.label in known:
+            faults.add(
+                f"the label {path.label!r} of {str(path.term)!r} is the name of a construct or covariate",
+                f"Name it otherwise; a product is {path.label} + {path.term} + {path.label}:{path.term}",
+                _lines([path.line]),
+            )
     faults.raise_if_any(f"The model {spec.name!r} names what the measures do not hold")
 
 
@@ -106,7 +114,7 @@ def _parse(text: str, default_name: str, title: str) -> ModelSpec:
         if ("model", "paths") in lines:
             line, column = string_start(text, lines["model", "paths"])
         # Blanks stand for what precedes the string on its line, so that columns are those of the file.
-        statements = read_statements(" " * (column - 1) + written, faults, line)
+        statements = read_statements(" " * (column - 1) + written, faults, line, declared_names(document))
         check_statements(statements, faults)
         if not statements.paths and statements.complete:
             faults.add("there is no path", "Write one, e.g. disclosure ~ empathy", f"line {line}")

@@ -13,14 +13,17 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
+from bayesdyn.structure.categories import code_categories
+from bayesdyn.structure.covariates import check_collinear, covariate_values
 from bayesdyn.structure.model_file import check_names
-from bayesdyn.structure.rows import check_scores, complete_rows, covariate_values, filled_values
+from bayesdyn.structure.rows import check_scores, complete_rows, filled_values
 from bayesdyn.structure.spec import ModelSpec, Varying, with_default_laws
-from bayesdyn.structure.terms import TermTable, tabulate
+from bayesdyn.structure.terms import TermTable, effect_names, tabulate
 
 MEASUREMENTS = ("none", "known")
 """Settings of measurement: ``none`` takes scores as they are; ``known`` uses each exchange's own se."""
 
+_LEAST_DYADS = 5  # per effect that varies by dyad
 _LEAST_RELIABILITY = 0.1  # a moment estimate below this would blow up the scale; said in the notes
 
 
@@ -31,7 +34,7 @@ class Problem:
     Attributes
     ----------
     spec
-        With the default laws of noisy predictors written out.
+        With the default laws of noisy predictors and the contrasts of categorical covariates written out.
     measurement
         One of :data:`MEASUREMENTS`.
     constructs, endogenous, covariates
@@ -119,8 +122,9 @@ def prepare(
     Raises
     ------
     InputError
-        Unknown names (with line and nearest), an all-missing or constant construct, missing or non-numeric
-        covariate values, standard errors that are not above 0, or an unknown setting.
+        Unknown names (with line and nearest), an all-missing or constant construct, missing covariate values,
+        categorical covariates that cannot be coded (:mod:`.categories`), constant or perfectly collinear
+        covariates, standard errors that are not above 0, or an unknown setting.
     """
     faults = FaultList()
     if measurement not in MEASUREMENTS:
@@ -131,6 +135,8 @@ def prepare(
     available = [str(name) for name in measures["construct"].values]
     extra = [str(name) for name in measures.data_vars if measures[name].dims == ("exchange",)]
     check_names(spec, available, extra)
+    coded = code_categories(spec, measures, faults)
+    spec, measures = coded.spec, coded.measures
     constructs = tuple(name for name in spec.names if name in available)
     covariates = tuple(name for name in spec.names if name not in available)
 
@@ -144,9 +150,12 @@ def prepare(
         [covariate_values(name, measures, frame, row, faults) for name in covariates]
         or [np.empty((len(row), 0))]
     )
+    previous = np.where(frame["first"], -1, np.arange(len(frame)) - 1)
+    if not faults.faults:
+        check_collinear(spec, covariates, covariate, previous, faults)
     faults.raise_if_any(f"Model {spec.name!r} cannot be fitted to these measures")
 
-    notes = [*_gap_notes(row), *_level_notes(frame)]
+    notes = [*coded.notes, *_gap_notes(row), *_level_notes(frame)]
     shift, scale = _standardisation(spec, picked, constructs, raw, raw_se, notes)
     spec = _merge_levels(spec, frame, notes)
     predictors = [constructs.index(name) for name in spec.predictors(constructs)]
@@ -161,6 +170,7 @@ def prepare(
     )
     sessions = frame["session_label"].drop_duplicates().tolist()
     dyads = frame["dyad"].drop_duplicates().tolist()
+    notes += _dyad_notes(len(dyads), len(effect_names(full, "dyad")))
     return Problem(
         spec=full,
         measurement=measurement,
@@ -174,7 +184,7 @@ def prepare(
         dyad_of=pd.Index(dyads).get_indexer(frame["dyad"]),
         dyad_of_session=pd.Index(dyads).get_indexer(frame.drop_duplicates("session_label")["dyad"]),
         t=frame["t"].to_numpy(),
-        previous=np.where(frame["first"], -1, np.arange(len(frame)) - 1),
+        previous=previous,
         score=np.where(rated, (raw - shift) / scale, 0.0),
         # Scores as they are may come without any se; it is then used by nothing.
         se=np.where(rated & (raw_se > 0), np.sqrt(error_factor) * raw_se / scale, 1.0),
@@ -251,3 +261,13 @@ def _gap_notes(row: np.ndarray) -> list[str]:
 def _level_notes(frame: pd.DataFrame) -> list[str]:
     single = int((frame.groupby("session_label").size() == 1).sum())
     return [f"{single} sessions have one exchange only: they inform the levels, no path."] if single else []
+
+
+def _dyad_notes(dyads: int, effects: int) -> list[str]:
+    if dyads >= _LEAST_DYADS * effects:
+        return []
+    vary = "1 effect that varies" if effects == 1 else f"{effects} effects that vary"
+    return [
+        f"{dyads} dyads are few for {vary} by dyad (fewer than {_LEAST_DYADS} for each): the prior of their "
+        "covariance counts for much. Let fewer effects vary by dyad."
+    ]

@@ -1,11 +1,10 @@
-"""Rows of a problem: exchanges completed to an unbroken t, scores checked, covariates filled."""
+"""Rows of a problem: exchanges completed to an unbroken t, scores checked."""
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.spec import BUILT_IN_COVARIATES
 
 
 def complete_rows(measures: xr.Dataset) -> pd.DataFrame:
@@ -63,25 +62,3 @@ def check_scores(
                 f"construct {name} has {bad.sum()} scores without a standard error above 0",
                 'Give every score its se, or fit with measurement="none"',
             )
-
-
-def covariate_values(
-    name: str, measures: xr.Dataset, frame: pd.DataFrame, row: np.ndarray, faults: FaultList
-) -> np.ndarray:
-    """Return one covariate at each row (N,), ``phase`` computed; note missing and non-numeric values."""
-    if name in BUILT_IN_COVARIATES and name not in measures:
-        place = frame.groupby("session_label")["t"]
-        span = (place.transform("max") - place.transform("min")).to_numpy()
-        return np.where(span > 0, (frame["t"] - place.transform("min")) / np.maximum(span, 1) - 0.5, 0.0)
-    values = measures[name].values
-    if values.dtype.kind not in "biuf":
-        faults.add(f"covariate {name} is not numeric", "Code it as numbers, one column per contrast")
-        return np.zeros(len(row))
-    # A gap has no covariate of its own: it takes the value before it, which for a fixed trait is exact.
-    filled = pd.Series(np.where(row >= 0, values.astype(float)[row], np.nan))
-    gap = row < 0
-    if np.isnan(values.astype(float)).any():
-        faults.add(
-            f"covariate {name} misses {int(np.isnan(values.astype(float)).sum())} values", "Fill or drop them"
-        )
-    return filled.where(~gap, filled.groupby(frame["session_label"].to_numpy()).ffill()).to_numpy()

@@ -8,7 +8,8 @@ from bayesdyn.errors import FaultList
 from bayesdyn.structure.expression import is_truth, names_in, read_expression
 from bayesdyn.structure.priors import DEFAULTS, parse_prior
 from bayesdyn.structure.spec import CENTRINGS, PARTIES, Claim, ModelSpec, with_default_laws
-from bayesdyn.structure.syntax import Placed, Statements, read_name
+from bayesdyn.structure.statements import Placed, Statements
+from bayesdyn.structure.syntax import read_name
 from bayesdyn.structure.words import did_you_mean, sentence
 
 SECTIONS = ("model", "constructs", "priors", "claims", "scale")
@@ -65,6 +66,15 @@ def read_sections(
         scale=reader.scale(reader.table(document, "scale"), spec),
     )
     return replace(spec, priors=reader.priors(reader.table(document, "priors"), spec))
+
+
+def declared_names(document: Mapping[str, object]) -> set[str]:
+    """Return the names that a model file gives a party or a scale; their faults are told elsewhere."""
+    constructs, scale = document.get("constructs"), document.get("scale")
+    found = set(scale) if isinstance(scale, dict) else set()
+    for names in constructs.values() if isinstance(constructs, dict) else ():
+        found |= {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
+    return found
 
 
 @dataclass(frozen=True)

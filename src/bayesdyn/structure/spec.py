@@ -16,6 +16,11 @@ BUILT_IN_COVARIATES = ("phase",)
 """``phase``: the exchange's place in its session, from -0.5 (first) to 0.5 (last)."""
 
 
+def covariate_of(name: str) -> str:
+    """Return the covariate that a contrast ``covariate[level]`` is of; another name as it is."""
+    return name.partition("[")[0]
+
+
 @dataclass(frozen=True)
 class Factor:
     """One factor of a term.
@@ -23,7 +28,7 @@ class Factor:
     Attributes
     ----------
     name
-        Construct or covariate.
+        Construct or covariate, or a contrast ``covariate[level]`` (:mod:`.categories`).
     kind
         ``now``; ``lag`` (the exchange ``lag`` places earlier in the same session); ``mean`` (the latent
         mean at ``level``).
@@ -220,6 +225,18 @@ class ModelSpec:
             and any(factor.kind == "now" and factor.name in constructs for factor in path.term.factors)
         }
         return tuple(name for name in constructs if self.party(name) != "client" and name not in moved)
+
+    def to_latex(self, constructs: Iterable[str] | None = None) -> str:
+        """Return the equations as LaTeX (:func:`.latex.latex_of`)."""
+        from bayesdyn.structure.latex import latex_of  # it imports this module
+
+        return latex_of(self, constructs)
+
+    def diagram(self) -> str:
+        """Return the path diagram as Mermaid text (:func:`.diagram.diagram_of`)."""
+        from bayesdyn.structure.diagram import diagram_of  # it imports this module
+
+        return diagram_of(self)
 
 
 def with_default_laws(spec: ModelSpec, constructs: Iterable[str]) -> ModelSpec:

@@ -4,7 +4,8 @@
 """
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal, cast
 
 from lark import Token, Tree
@@ -12,45 +13,37 @@ from lark import Token, Tree
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.expression import Misfit, read_expression
 from bayesdyn.structure.grammar import parse_statement, split_statements
-from bayesdyn.structure.spec import LEVELS, Definition, Factor, Path, ResidualPair, Term, Varying
+from bayesdyn.structure.products import (
+    LABEL_REMEDY,
+    expanded,
+    label_of,
+    names_standing,
+    once,
+    trees_in,
+    twice_in,
+)
+from bayesdyn.structure.spec import (
+    BUILT_IN_COVARIATES,
+    LEVELS,
+    Definition,
+    Factor,
+    Path,
+    ResidualPair,
+    Term,
+    Varying,
+)
+from bayesdyn.structure.statements import Placed, Statements, place
 from bayesdyn.structure.words import did_you_mean, sentence
 
 type Level = Literal["dyad", "session"]
 
 
-@dataclass(frozen=True)
-class Placed[T]:
-    """A statement's part and where it stands: line of the model file and column, both from 1."""
-
-    item: T
-    line: int
-    column: int
-    word: str = ""
-
-    @property
-    def where(self) -> str:
-        """The place, as messages name it."""
-        return place(self.line, self.column)
-
-
-@dataclass
-class Statements:
-    """All that the readable statements of a text say, in the order written; ``complete`` if all were."""
-
-    paths: list[Placed[Path]] = field(default_factory=list)
-    varying: list[Placed[Varying]] = field(default_factory=list)
-    residuals: list[Placed[ResidualPair]] = field(default_factory=list)
-    definitions: list[Placed[Definition]] = field(default_factory=list)
-    complete: bool = True
-
-
-def place(line: int, column: int) -> str:
-    """Return a place as messages name it."""
-    return f"line {line}, column {column}"
-
-
-def read_statements(text: str, faults: FaultList, first_line: int = 1) -> Statements:
+def read_statements(
+    text: str, faults: FaultList, first_line: int = 1, declared: Iterable[str] = ()
+) -> Statements:
     """Read the text of ``paths``, statement by statement.
+
+    Whether the name before a ``*`` is a label or a factor is told by :mod:`.products`.
 
     Parameters
     ----------
@@ -61,15 +54,24 @@ def read_statements(text: str, faults: FaultList, first_line: int = 1) -> Statem
         Receives every fault, with line, column, word and nearest known one.
     first_line
         Line of the model file at which the text starts.
+    declared
+        Names that other sections of the model file say are constructs.
     """
-    statements = Statements()
-    for line, source in split_statements(text):
-        reader = _Reader(source, first_line + line, faults, statements)
-        tree = parse_statement(source)
+    parsed = [(line, source, parse_statement(source)) for line, source in split_statements(text)]
+    trees = [tree for _, _, tree in parsed if not isinstance(tree, Misfit)]
+    statements = Statements(complete=len(trees) == len(parsed))
+    names = frozenset({*declared, *BUILT_IN_COVARIATES, *names_standing(trees)})
+    for line, source, tree in parsed:
+        reader = _Reader(source, first_line + line, faults, statements, names)
         if isinstance(tree, Misfit):
             reader.fault(*tree)
         else:
             reader.read(tree)
+    statements.paths = once(
+        statements.paths,
+        [(placed.item.outcome, placed.item.term.key) for placed in statements.paths],
+        [placed.expanded for placed in statements.paths],
+    )
     statements.complete = not faults.faults
     return statements
 
@@ -92,6 +94,7 @@ class _Reader:
     line: int
     faults: FaultList
     found: Statements
+    names: frozenset[str]
 
     def read(self, tree: Tree[Token]) -> None:
         match tree.data:
@@ -121,17 +124,40 @@ class _Reader:
                 self.fault(number.start_pos, f"unexpected constant {number.value!r}", remedy)
 
     def _path(self, outcome: Token, tree: Tree[Token], again: bool) -> None:
-        term_tree = tree.children[-1]
-        assert isinstance(term_tree, Tree)
-        term = self._term(term_tree, again)
-        if term is None:
+        product = tree.children[-1]
+        assert isinstance(product, Tree)
+        parts = trees_in(product)
+        number = _tokens(tree)[0] if len(tree.children) > 1 else None
+        label = label_of(parts, self.names) if number is None else None
+        parts = parts[1:] if label is not None else parts
+        prefix = label if label is not None else number
+        if prefix is not None and len(parts) > 1:
+            # The name may stand as a factor in a statement that could not be read.
+            if not again and (label is None or self.found.complete):
+                kind = "value" if label is None else "label"
+                near = "" if label is None else did_you_mean(label.value, self.names)
+                what = f"the {kind} {prefix.value!r} stands before a product"
+                self.fault(prefix.start_pos, what, sentence(near, LABEL_REMEDY))
             return
-        prefix = _tokens(tree)[0] if len(tree.children) > 1 else None
-        label = prefix.value if prefix is not None and prefix.type == "NAME" else ""
-        fixed = float(prefix) if prefix is not None and prefix.type == "NUMBER" else None
-        line, column = self._at(prefix.start_pos if prefix is not None else _start(term_tree))
-        path = Path(outcome.value, term, label, fixed, line=line)
-        self.found.paths.append(Placed(path, line, column, str(term)))
+        fixed = float(number) if number is not None else None
+        for term, start in self._product(parts, again):
+            line, column = self._at(prefix.start_pos if prefix is not None else start)
+            path = Path(outcome.value, term, label.value if label is not None else "", fixed, line=line)
+            self.found.paths.append(Placed(path, line, column, str(term), expanded=len(parts) > 1))
+
+    def _product(self, parts: list[Tree[Token]], again: bool) -> list[tuple[Term, int]]:
+        """Return the terms of ``a*b*...`` and where each starts; none where a factor has a fault."""
+        operands = [(self._term(part, again), _start(part)) for part in parts]
+        whole = [(term, start) for term, start in operands if term is not None]
+        if len(whole) < len(operands):
+            return []
+        factor = twice_in([term for term, _ in whole])
+        if factor is not None:
+            if not again:
+                remedy = f"Write the terms out; a square is {factor}:{factor}"
+                self.fault(_start(parts[0]), f"{str(factor)!r} stands twice in one product", remedy)
+            return []
+        return expanded(whole)
 
     def _group(self, outcome: Token, tree: Tree[Token], again: bool) -> None:
         bar = next(
@@ -140,11 +166,11 @@ class _Reader:
         grouping = [part for part in tree.children[bar:] if isinstance(part, Token)]
         levels = self._levels(grouping, again)
         intercept = True
-        slopes: list[Term] = []
+        slopes: list[tuple[Term, bool]] = []
         for part in tree.children[:bar]:
             if isinstance(part, Tree):
-                term = self._term(part, again)
-                slopes += [term] if term is not None else []
+                parts = trees_in(part)
+                slopes += [(term, len(parts) > 1) for term, _ in self._product(parts, again)]
             elif part.type == "NUMBER" and part.value in ("0", "1"):
                 intercept = part.value == "1"
             elif part.type == "NUMBER" and not again:
@@ -153,8 +179,10 @@ class _Reader:
         if not intercept and not slopes and not again:
             self.fault(_start(tree), "nothing varies in this group", "Write (1 | dyad), or leave it out")
         line, column = self._at(_start(tree))
+        terms = [term for term, _ in slopes]
+        terms = once(terms, [term.key for term in terms], [product for _, product in slopes])
         for level in levels:
-            varying = Varying(outcome.value, level, intercept, tuple(slopes), line=line)
+            varying = Varying(outcome.value, level, intercept, tuple(terms), line=line)
             self.found.varying.append(Placed(varying, line, column, level))
 
     def _levels(self, grouping: list[Token], again: bool) -> tuple[Level, ...]:
@@ -195,14 +223,13 @@ class _Reader:
             self.found.definitions.append(Placed(definition, line, column, name.value))
 
     def _term(self, tree: Tree[Token], again: bool) -> Term | None:
-        parts = [part for part in tree.children if isinstance(part, Tree)]
-        factors = [self._factor(part, again) for part in parts]
+        factors = [self._factor(part, again) for part in trees_in(tree)]
         whole = tuple(factor for factor in factors if factor is not None)
         return Term(whole) if len(whole) == len(factors) else None
 
     def _factor(self, tree: Tree[Token], again: bool) -> Factor | None:
         tokens = _tokens(tree)
-        if tree.data == "now":
+        if tree.data in ("now", "contrast"):
             return Factor(tokens[0].value)
         function, _, name, *rest = tokens
         argument = rest[1] if len(rest) > 1 else None

@@ -1,0 +1,40 @@
+"""Statements of a model as read, each with its place in the model file."""
+
+from dataclasses import dataclass, field
+
+from bayesdyn.structure.spec import Definition, Path, ResidualPair, Varying
+
+
+@dataclass(frozen=True)
+class Placed[T]:
+    """A statement's part and where it stands: line of the model file and column, both from 1.
+
+    ``expanded``: it is one of the terms that a product with ``*`` stands for.
+    """
+
+    item: T
+    line: int
+    column: int
+    word: str = ""
+    expanded: bool = False
+
+    @property
+    def where(self) -> str:
+        """The place, as messages name it."""
+        return place(self.line, self.column)
+
+
+@dataclass
+class Statements:
+    """All that the readable statements of a text say, in the order written; ``complete`` if all were."""
+
+    paths: list[Placed[Path]] = field(default_factory=list)
+    varying: list[Placed[Varying]] = field(default_factory=list)
+    residuals: list[Placed[ResidualPair]] = field(default_factory=list)
+    definitions: list[Placed[Definition]] = field(default_factory=list)
+    complete: bool = True
+
+
+def place(line: int, column: int) -> str:
+    """Return a place as messages name it."""
+    return f"line {line}, column {column}"
