@@ -32,6 +32,20 @@ def test_rows_are_sorted_and_a_gap_is_filled(spec, measures):
     assert any("2 gaps" in note for note in problem.notes)
 
 
+def test_two_stages_know_one_error_per_construct(spec, measures):
+    rng = np.random.default_rng(4)
+    uneven = measures.assign(se=measures["se"] * rng.uniform(0.5, 1.5, measures["se"].shape))
+    uneven = uneven.assign(score=uneven["score"].where(uneven["score"] != uneven["score"][4, 0]))
+    known, two = prepare(uneven, spec), prepare(uneven, spec, "two_stage")
+    for c in range(len(known.constructs)):
+        seen = known.rated[:, c]
+        np.testing.assert_allclose(two.se[seen, c], np.sqrt(np.mean(known.se[seen, c] ** 2)))
+        assert (two.se[~seen, c] == 1).all()
+    np.testing.assert_array_equal(two.score, known.score)
+    even = measures.assign(se=0.5 + 0 * measures["se"])
+    np.testing.assert_allclose(prepare(even, spec, "two_stage").se, prepare(even, spec).se)
+
+
 def test_phase_runs_from_minus_half_to_half(spec, measures):
     problem = prepare(measures, spec)
     phase = pd.Series(problem.covariate[:, problem.covariates.index("phase")])

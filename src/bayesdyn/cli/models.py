@@ -27,6 +27,7 @@ class Measurement(StrEnum):
     """Settings of ``--measurement``."""
 
     known = "known"
+    two_stage = "two_stage"
     none = "none"
 
 

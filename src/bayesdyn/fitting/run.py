@@ -51,8 +51,10 @@ def fit(
     spec
         From :func:`bayesdyn.load_model`.
     measurement
-        ``known``: each exchange's own se, with the uncertainty of the error variance (kappa); ``none``:
-        scores as they are, the usual analysis; missing scores are latent in both (design section 6).
+        ``known``: each exchange's own se, with the uncertainty of the error variance (kappa);
+        ``two_stage``: one reliability per construct, for comparison (two-stage path analysis; with
+        ``kappa=False`` the reliabilities are taken as known, as there); ``none``: scores as they are, the
+        usual analysis. Missing scores are latent in all.
     engine
         ``pymc``, the reference engine; ``auto`` chooses.
     draws, tune, chains

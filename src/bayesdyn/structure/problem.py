@@ -20,8 +20,10 @@ from bayesdyn.structure.rows import check_scores, complete_rows, filled_values
 from bayesdyn.structure.spec import ModelSpec, Varying, with_default_laws
 from bayesdyn.structure.terms import TermTable, effect_names, tabulate
 
-MEASUREMENTS = ("none", "known")
-"""Settings of measurement: ``none`` takes scores as they are; ``known`` uses each exchange's own se."""
+MEASUREMENTS = ("none", "two_stage", "known")
+"""Settings of measurement: ``none`` takes scores as they are; ``known`` uses each exchange's own se;
+``two_stage`` one reliability per construct, as two-stage path analysis does (Lai & Hsiao 2022, Psychological
+Methods 27, 568): the root mean square of a construct's standard errors stands for each of them."""
 
 _LEAST_DYADS = 5  # per effect that varies by dyad
 _LEAST_RELIABILITY = 0.1  # a moment estimate below this would blow up the scale; said in the notes
@@ -146,6 +148,8 @@ def prepare(
     raw, raw_se = filled_values(picked["score"].values, row), filled_values(picked["se"].values, row)
     rated = np.isfinite(raw)
     check_scores(constructs, raw, raw_se, rated, measurement, faults)
+    if measurement == "two_stage":
+        raw_se = _one_error(raw_se, rated)
     covariate = np.column_stack(
         [covariate_values(name, measures, frame, row, faults) for name in covariates]
         or [np.empty((len(row), 0))]
@@ -233,6 +237,12 @@ def _standardisation(
             )
         shift[c], scale[c] = np.nanmean(raw[:, c]), np.sqrt(latent)
     return shift, scale
+
+
+def _one_error(raw_se: np.ndarray, rated: np.ndarray) -> np.ndarray:
+    """Return (N, C) the same standard error for all rated scores of a construct: what two stages know."""
+    squared = np.where(rated, np.square(raw_se), 0.0).sum(axis=0) / np.maximum(rated.sum(axis=0), 1)
+    return np.where(rated, np.sqrt(squared), np.nan)
 
 
 def _merge_levels(spec: ModelSpec, frame: pd.DataFrame, notes: list[str]) -> ModelSpec:

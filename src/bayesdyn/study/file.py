@@ -93,7 +93,7 @@ class FitBy(Frozen):
     """Section ``[fit]``: the arguments of :func:`bayesdyn.fit`."""
 
     model: str = "chen2026"
-    measurement: Literal["known", "none"] = "known"
+    measurement: Literal["known", "two_stage", "none"] = "known"
     kappa: bool = True
     draws: int = Field(default=1000, ge=4)
     tune: int = Field(default=1000, ge=1)

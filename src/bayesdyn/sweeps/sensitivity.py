@@ -93,7 +93,7 @@ def sensitivity(
     Parameters
     ----------
     fit
-        The fit whose model is refitted, with ``measurement="known"``.
+        The fit whose model is refitted, with measurement error: not ``measurement="none"``.
     kind
         ``reliability``: every error variance times each factor; 0 is the usual analysis, scores as they
         are. The standardisation stays that of the fit, so paths are comparable.
@@ -130,7 +130,7 @@ def sensitivity(
         faults.add(
             "factors must be at least two different numbers, none below 0", "Use for example 0, 0.5, 1, 2"
         )
-    if fit.attrs.get("measurement") != "known":
+    if fit.attrs.get("measurement") not in ("known", "two_stage"):
         faults.add("the fit has no measurement error to vary", 'Fit with measurement="known" first')
     if naive is not None and not _same_study(fit, naive):
         faults.add(
@@ -150,7 +150,7 @@ def sensitivity(
         elif not factor and naive is not None:
             refit = naive
         elif factor:
-            problem = prepare(measures, spec, "known", error_factor=factor)
+            problem = prepare(measures, spec, fit.attrs["measurement"], error_factor=factor)
             compiled = compiled or compile_problem(problem, backend)
             refit = run(compiled, problem, measures, settings)
         else:

@@ -50,7 +50,7 @@ def plan_ratings(
     Parameters
     ----------
     fit
-        Of measures from :func:`bayesdyn.measure`, with ``measurement="known"``.
+        Of measures from :func:`bayesdyn.measure`, with measurement error: not ``measurement="none"``.
     path
         Its name, such as ``disclosure ~ empathy``, or its label.
     budget
@@ -160,7 +160,7 @@ def _path_name(spec: ModelSpec, path: str, faults: FaultList) -> str:
 
 
 def _check_fit(fit: xr.DataTree, faults: FaultList) -> None:
-    if fit.attrs.get("measurement") != "known":
+    if fit.attrs.get("measurement") not in ("known", "two_stage"):
         faults.add("the fit has no measurement error to lessen", 'Fit with measurement="known" first')
     elif not set(RATER_BUDGET) <= set(map(str, fit["constant_data"].to_dataset().data_vars)):
         faults.add(
