@@ -137,7 +137,9 @@ def measure(
     xarray.Dataset
         ``score`` and ``se`` (exchange, construct), a likelihood summary in the units of the scale, with no
         prior of the true score in it, NaN where unrated; ``posterior_mean`` and ``posterior_sd``, with the
-        prior of its session and dyad; ``error_corr`` (construct, construct2); ``kappa_sd``.
+        prior of its session and dyad; ``location_sd``: how well the scale itself is known at that score, an
+        error that all exchanges share (it has a part in an interval of one score, and none in a fit);
+        ``error_corr`` (construct, construct2); ``kappa_sd``.
 
         ``reliability``, with ``reliability_lower``, ``reliability_upper``, ``reliability_draws``;
         ``level_reliability`` (bound, level, construct): of exchanges within sessions, of the means of

@@ -119,6 +119,6 @@ def _graded(part: Part, answers: Answers, found: GradedDraws, form: Form, places
     summary = describe(
         scale, rated, part.q, part.noise, part.human, places.sizes,
         score=at.mean + unit * scores.score, se=unit * scores.se, kappa_sd=scores.kappa_sd,
-        reliability=scores.reliability,
+        reliability=scores.reliability, location_sd=scores.location_sd,
     )  # fmt: skip
     return Modelled(part, draws, scale, summary, ends_of_answers(found, answers), ordinal=True)

@@ -12,7 +12,7 @@ from bayesdyn.measures.rater.posterior import posterior_of
 
 
 def posteriors(places: Places, modelled: Sequence[Modelled]) -> dict[str, NDArray[np.float64]]:
-    """Return posterior mean and SD of the true scores, (exchange, construct) each."""
+    """Return posterior mean and SD of the true scores, and the scale's own SD, (exchange, construct) each."""
     found = []
     for one in modelled:
         at, told = one.scale.at(None), one.summary
@@ -23,8 +23,11 @@ def posteriors(places: Places, modelled: Sequence[Modelled]) -> dict[str, NDArra
             )
         )
     return {
-        name: np.column_stack([pair[place] for pair in found])
-        for place, name in enumerate(("posterior_mean", "posterior_sd"))
+        **{
+            name: np.column_stack([pair[place] for pair in found])
+            for place, name in enumerate(("posterior_mean", "posterior_sd"))
+        },
+        "location_sd": np.column_stack([one.summary.location_sd for one in modelled]),
     }
 
 

@@ -13,6 +13,7 @@ from bayesdyn.measures.graded.density import Form, Graded, by_exchange, smoothed
 from bayesdyn.measures.graded.sampler import GradedDraws
 from bayesdyn.measures.rater.sampler import Draws
 from bayesdyn.measures.rater.scale import Scale, kept_draws
+from bayesdyn.measures.rater.summaries import spread_of_lines
 
 type Floats = NDArray[np.float64]
 
@@ -33,12 +34,16 @@ class GradedScores:
         Posterior SD of the log error variance, averaged over exchanges.
     reliability
         (draw,) 1 - mean posterior variance of the true score.
+    location_sd
+        (exchange,) posterior SD of where the scale stands at what is the most likely there, in the units of
+        the scale: the shift and stretch of posterior means over draws.
     """
 
     score: Floats
     se: Floats
     kappa_sd: float
     reliability: Floats
+    location_sd: Floats
 
 
 def linear(draws: GradedDraws, answers: Answers) -> Draws:
@@ -121,11 +126,15 @@ def _score(draws: GradedDraws, scale: Scale, answers: Answers, form: Form) -> Gr
     some = np.unique(np.linspace(0, len(place) - 1, _MOST_EXCHANGES).astype(np.int64))
     some, often = np.unique(place[some][answered[place[some]]], return_counts=True)
     share = often / often.sum()
-    logs, left = [], []
+    middle = scale.at(None)
+    raw = middle.mean + np.sqrt(middle.variance) * mean
+    logs, left, moved = [], [], []
     for d in kept_draws(scale):
-        _, own = _moments(counts, patterns[some], _point(draws, int(d)), form)
+        drawn, own = _moments(counts, patterns[some], _point(draws, int(d)), form)
         logs.append(np.log(_error_variance(own)))
         left.append(share @ own)
+        at = scale.at(int(d))
+        moved.append(at.mean + np.sqrt(at.variance) * drawn - raw[some])
     level = np.array(logs)
     log_variance = np.log(_error_variance(variance))
     log_variance += share @ (level.mean(axis=0) - log_variance[some])
@@ -136,6 +145,7 @@ def _score(draws: GradedDraws, scale: Scale, answers: Answers, form: Form) -> Gr
         se=np.where(answered, np.exp(log_variance / 2), np.nan)[place],
         kappa_sd=float((level @ share).std(ddof=1)),
         reliability=1 - np.array(left),
+        location_sd=np.where(answered, spread_of_lines(raw[some], np.array(moved), raw), np.nan)[place],
     )
 
 

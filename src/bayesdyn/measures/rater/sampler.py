@@ -200,8 +200,8 @@ def _compiled(sizes: tuple[int, int, int, int], warmup: int, draws: int) -> tupl
 def _sizes(problems: Sequence[Problem]) -> tuple[int, int, int, int]:
     """Return dyads, sessions, patterns and raters to pad to.
 
-    Rounded up to a power of two, so that studies of about one size share one compiled sampler; where there
-    is one only (no levels, or complete ratings without token variance), it stays one, which is far faster.
+    Rounded up, so that studies of about one size share one compiled sampler; where there is one only (no
+    levels, or complete ratings without token variance), it stays one, which is far faster.
     """
     every = [one.statistics for one in problems]
     counts = {
@@ -210,9 +210,15 @@ def _sizes(problems: Sequence[Problem]) -> tuple[int, int, int, int]:
         "patterns": max(len(one.mask) for one in every),
     }
     dyads, sessions, patterns = (
-        1 if most == 1 else 1 << (max(_FEWEST[name], most) - 1).bit_length() for name, most in counts.items()
+        1 if most == 1 else _rounded_up(max(_FEWEST[name], most)) for name, most in counts.items()
     )
     return dyads, sessions, patterns, max(_FEWEST["raters"], *(len(one.spread) for one in problems))
+
+
+def _rounded_up(number: int) -> int:
+    """Return the next of 4, 5, 6 and 7 times a power of two: at most a quarter more."""
+    unit = 1 << max((number - 1).bit_length() - 3, 0)
+    return -(-number // unit) * unit
 
 
 def _one_posterior(found: dict[str, Floats], problem: Problem) -> Draws:

@@ -38,6 +38,9 @@ class Summary:
         (rater,) each rater's part of the score's own error, and last the shared part: a unit vector.
     error_levels
         (2,) variances of the score's error that sessions, and dyads, have in common, on average.
+    location_sd
+        (exchange,) posterior SD of where the scale stands at this score: raters' severities and
+        discriminations are not known exactly. NaN where no rater rated.
     """
 
     score: Floats
@@ -49,6 +52,7 @@ class Summary:
     effective_raters: Floats
     parts: Floats
     error_levels: Floats
+    location_sd: Floats
 
 
 def summarise(
@@ -67,6 +71,9 @@ def summarise(
     ``kappa ~ N(0, kappa_sd^2)``. The posterior is gone through at up to 1,000 exchanges of each set of
     raters, evenly spaced; of the others, the mean of their set is taken for how far it lies from the value at
     posterior means.
+
+    How far a draw's scores lie from these is, within a set of raters, a line over the score: an error of the
+    scale that all exchanges share, and no noise. It is told apart, as ``location_sd``.
 
     Parameters
     ----------
@@ -93,12 +100,16 @@ def summarise(
     sets, member = np.unique(rated, axis=0, return_inverse=True)
     member = member.reshape(-1)
     level, mean_variance = np.zeros(len(thin)), np.zeros(len(thin))
+    location = np.full(len(value), np.nan)
     for number, raters in enumerate(sets):
         every = np.flatnonzero(member == number)
         if not raters.any():
             continue
         some = every[np.unique(np.linspace(0, len(every) - 1, _MOST_EXCHANGES).astype(int))]
-        logs = np.stack([_log_variances(scale.at(int(d)), rated[some], q[some], noise[some]) for d in thin])
+        drawn = [_of_exchanges(scale.at(int(d)), value[some], q[some], noise[some]) for d in thin]
+        logs = np.stack([one[1] for one in drawn])
+        moved = np.stack([one[0] for one in drawn]) - score[some]
+        location[every] = spread_of_lines(score[some], moved, score[every])
         log_variance[every] += (logs.mean(axis=0) - log_variance[some]).mean()
         share = len(every) / any_rated.sum()
         level += share * logs.mean(axis=1)
@@ -110,6 +121,7 @@ def summarise(
         se=np.exp(log_variance / 2),
         kappa_sd=float(level.std(ddof=1)),
         reliability=scale.variance[thin] / (scale.variance[thin] + mean_variance),
+        location_sd=location,
     )  # fmt: skip
 
 
@@ -125,6 +137,7 @@ def describe(
     se: Floats,
     kappa_sd: float,
     reliability: Floats,
+    location_sd: Floats,
 ) -> Summary:
     """Return a summary whose scores are given, with what the raters' errors are made of.
 
@@ -134,7 +147,7 @@ def describe(
         As in :func:`summarise`.
     rated
         (exchange, rater) who rated.
-    score, se, kappa_sd, reliability
+    score, se, kappa_sd, reliability, location_sd
         See :class:`Summary`.
     """
     any_rated = rated.any(axis=1)
@@ -162,11 +175,28 @@ def describe(
         effective_raters=np.array([one[2] for one in found]),
         parts=parts / np.linalg.norm(parts),
         error_levels=levels[1:],
+        location_sd=location_sd,
     )
 
 
-def _log_variances(at: Point, rated: NDArray[np.bool_], q: Floats, noise: Floats) -> Floats:
-    return -np.log(at.weights(rated, at.own_variance(q, noise))[1])
+def _of_exchanges(at: Point, value: Floats, q: Floats, noise: Floats) -> tuple[Floats, Floats]:
+    """Return scores and log error variances (exchange,) at one value of the rater parameters."""
+    rated = np.isfinite(value)
+    weights, precision = at.weights(rated, at.own_variance(q, noise))
+    away = np.where(rated, value - at.severity - at.mean, 0.0)
+    return at.mean + (weights * away).sum(axis=1), -np.log(precision)
+
+
+def spread_of_lines(at: Floats, moved: Floats, wanted: Floats) -> Floats:
+    """Return the SD over draws of lines through ``moved`` (draw, place) over ``at`` (place,)."""
+    if np.ptp(at) == 0:
+        return np.full(len(wanted), float(moved.mean(axis=1).std(ddof=1)))
+    centre = at.mean()
+    slope = moved @ (at - centre) / np.square(at - centre).sum()
+    height = moved.mean(axis=1)
+    (vh, both), (_, vs) = np.cov(height, slope)
+    away = wanted - centre
+    return np.sqrt(np.maximum(vh + 2 * both * away + vs * np.square(away), 0.0))
 
 
 def _mean_noise(noise: Floats, rated: NDArray[np.bool_]) -> Floats:
