@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--only", default="read,table,measure,ordinal")
     parser.add_argument("--exchanges", type=int, default=300_000)
     parser.add_argument("--ordinal-exchanges", type=int, default=20_000)
-    parser.add_argument("--most-sessions", type=int, default=400)
+    parser.add_argument("--most-sessions", type=int, default=320)
     parser.add_argument("--job", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.job:

@@ -131,7 +131,7 @@ def measure(
         str, typer.Option(help="Of the share of error in what LLMs have in common; none: they share none.")
     ] = "1,4",
     levels: Annotated[bool, typer.Option(help="Parts of sessions and dyads in scores and errors.")] = True,
-    most_sessions: Annotated[int, typer.Option(min=1, help="Learn the raters from so many.")] = 400,
+    most_sessions: Annotated[int, typer.Option(min=1, help="Learn the raters from so many.")] = 320,
     discrimination: Discrimination = Discrimination.auto,
     draws: Least4 = 400,
     out: Out = Path("measures.nc"),

@@ -70,7 +70,7 @@ def measure(
     shared_prior: tuple[float, float] | None = SHARED_PRIOR,
     discrimination: Choice = "auto",
     levels: bool = True,
-    most_sessions: int = 400,
+    most_sessions: int = 320,
     draws: int = 400,
 ) -> xr.Dataset:
     """Return what several fallible raters say of each true score, with its standard error.

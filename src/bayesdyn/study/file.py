@@ -73,7 +73,7 @@ class MeasuresFrom(Frozen):
     likelihood: Likelihood | dict[str, Likelihood] = "gaussian"
     discrimination: Literal["auto", "equal", "proportional", "free"] = "auto"
     levels: bool = True
-    most_sessions: int = Field(default=400, ge=1)
+    most_sessions: int = Field(default=320, ge=1)
     draws: int = Field(default=400, ge=4)
 
     @field_validator("reliability_prior", "coder_prior", "shared_prior", mode="before")
