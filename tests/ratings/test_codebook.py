@@ -110,6 +110,17 @@ def test_faults_of_a_panel_are_told(tmp_path: Path) -> None:
     assert "either weights or base_url" in told
 
 
+def test_raters_that_lack_something_are_not_said_to_be_too_few(tmp_path: Path) -> None:
+    path = tmp_path / "panel.yaml"
+    path.write_text('name: p\nraters:\n  - {name: a, model: m, base_url: "http://127.0.0.1:9/v1"}\n')
+    with pytest.raises(InputError) as caught:
+        load_panel(path)
+    assert [fault.what for fault in caught.value.faults] == ["'prompt' is missing", "'labels' is missing"]
+    path.write_text("name: p\nraters: []\n")
+    with pytest.raises(InputError, match="line 2, raters: tuple should have at least 1 item"):
+        load_panel(path)
+
+
 def test_an_unknown_rater_is_told() -> None:
     with pytest.raises(InputError, match="unknown rater 'smollm'"):
         pick_raters(load_panel("local"), ["smollm"])

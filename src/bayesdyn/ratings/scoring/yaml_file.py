@@ -81,8 +81,12 @@ def validated[Model: Frozen](
 
 def _faults(error: ValidationError, model: type[Frozen], node: yaml.Node) -> Iterator[Fault]:
     known = _field_names(model)
-    for case in error.errors(include_url=False):
+    cases = error.errors(include_url=False)
+    for case in cases:
         loc = case["loc"]
+        below = [one["loc"] for one in cases if len(one["loc"]) > len(loc) and one["loc"][: len(loc)] == loc]
+        if case["type"] == "too_short" and below:
+            continue  # its items are there, and wrong: each has its own fault
         where = f"line {line_of(node, loc)}" + (f", {'.'.join(map(str, loc))}" if loc else "")
         word = str(loc[-1]) if loc else ""
         match case["type"]:
