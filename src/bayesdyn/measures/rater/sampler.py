@@ -20,6 +20,7 @@ from bayesdyn.measures.whitened import find_shape, sample_whitened
 type Gradient = Callable[[Lane, jax.Array], tuple[jax.Array, jax.Array]]
 type Chain = Callable[[Lane, jax.Array, jax.Array, jax.Array], dict[str, jax.Array]]
 
+_RHAT, _ESS, _MORE = 1.01, 200, 4
 _FEWEST = {"raters": 3, "patterns": 256, "sessions": 64, "dyads": 32}
 
 
@@ -116,26 +117,32 @@ def sample_raters(
     random_seed
         Seed of all chains.
     chains, warmup, draws
-        Chains per construct, adaptation steps and kept draws per chain.
+        Chains per construct, adaptation steps and kept draws per chain. A construct whose R-hat is above
+        1.01 then, or whose least effective number of draws is below 200, gets four more chains.
     """
     if not problems:
         return []
     sizes = _sizes(problems)
     with jax.enable_x64(True):
         lanes = [jax.tree.map(jnp.asarray, make_lane(problem, *sizes)) for problem in problems]
-        keys = jax.random.split(jax.random.key(random_seed), (len(problems), chains))
+        keys = jax.random.split(jax.random.key(random_seed), (len(problems), chains + _MORE))
         gradient, run = _compiled(sizes, warmup, draws)
     # One compiled chain for all, a thread each: side by side in one program, all would take the steps of the
     # slowest.
     with ThreadPoolExecutor(available_cores()) as pool:
         shapes = list(pool.map(partial(_shape_of, gradient), lanes))
-        every = np.ndindex(len(problems), chains)
-        made = list(pool.map(partial(_one_chain, run, lanes, shapes, keys), every))
-    found = []
-    for c, problem in enumerate(problems):
-        own = made[c * chains : (c + 1) * chains]
-        stacked = {name: np.stack([np.asarray(one[name]) for one in own]) for name in own[0]}
-        found.append(_one_posterior(stacked, problem))
+        one_chain = partial(_one_chain, run, lanes, shapes, keys)
+        made = list(pool.map(one_chain, np.ndindex(len(problems), chains)))
+        own = [made[c * chains : (c + 1) * chains] for c in range(len(problems))]
+        found = [
+            _one_posterior(each, problem, chains * draws) for each, problem in zip(own, problems, strict=True)
+        ]
+        # Few dyads leave posteriors that are far from round: those get more chains, of the same program.
+        wanting = [c for c, one in enumerate(found) if one.rhat > _RHAT or one.ess < _ESS]
+        more = list(pool.map(one_chain, [(c, chains + k) for c in wanting for k in range(_MORE)]))
+    for place, c in enumerate(wanting):
+        each = own[c] + more[place * _MORE : (place + 1) * _MORE]
+        found[c] = _one_posterior(each, problems[c], chains * draws)
     return found
 
 
@@ -221,9 +228,15 @@ def _rounded_up(number: int) -> int:
     return -(-number // unit) * unit
 
 
-def _one_posterior(found: dict[str, Floats], problem: Problem) -> Draws:
+def _one_posterior(chains: Sequence[dict[str, jax.Array]], problem: Problem, keep: int) -> Draws:
     """Return the draws of the raters that are there, chains end to end, with their diagnostics."""
+    found: dict[str, Floats] = {
+        name: np.stack([np.asarray(one[name]) for one in chains]) for name in chains[0]
+    }
     diverging = found.pop("diverging")
+    # As many draws for every construct, evenly from all of its chains.
+    total = found["w"].size
+    kept = np.linspace(0, total - 1, min(keep, total)).astype(np.int64)
     by_rater = ("mu", "g", "h", "sigma")
     own = {
         name: values[..., : len(problem.spread)] if name in by_rater else values
@@ -233,7 +246,7 @@ def _one_posterior(found: dict[str, Floats], problem: Problem) -> Draws:
         [values if values.ndim == 3 else values[..., None] for values in own.values()], axis=-1
     )
     together = together[..., np.ptp(together, axis=(0, 1)) > 0]
-    flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in own.items()}
+    flat = {name: values.reshape(-1, *values.shape[2:])[kept] for name, values in own.items()}
     return replace(
         Draws(**flat, rhat=1.0, ess=0.0, divergences=int(diverging.sum())),
         rhat=float(np.max(split_gelman_rubin(together))),
