@@ -20,8 +20,11 @@ def causal_order(spec, constructs):
     return order
 
 
-def predicted(spec, path, name, now, before, covariates):
-    """Return what the equation of ``name`` predicts; states are arrays by name, ``path`` numbers by name."""
+def predicted(spec, path, name, now, past, covariates):
+    """Return what the equation of ``name`` predicts; states are arrays by name, ``path`` numbers by name.
+
+    ``past`` holds the states of earlier exchanges, the latest first.
+    """
     total = 0.0
     for item in spec.paths:
         if item.outcome == name and not item.term.is_between:
@@ -30,26 +33,27 @@ def predicted(spec, path, name, now, before, covariates):
                 if factor.name in covariates:
                     value = value * covariates[factor.name]
                 else:
-                    value = value * (before if factor.kind == "lag" else now)[factor.name]
+                    value = value * (past[factor.lag - 1] if factor.kind == "lag" else now)[factor.name]
             total = total + value
     return total
 
 
 def run(spec, path, start, innovations, covariates):
     """Return the states at each exchange: innovations are one mapping by name for each exchange."""
-    order, before, states = causal_order(spec, list(start)), start, []
+    order, past, states = causal_order(spec, list(start)), [start] * spec.order, []
     for innovation in innovations:
         now = {}
         for name in order:
-            now[name] = predicted(spec, path, name, now, before, covariates) + innovation[name]
+            now[name] = predicted(spec, path, name, now, past, covariates) + innovation[name]
         states.append(now)
-        before = now
+        past = [now, *past[:-1]]
     return states
 
 
 def innovations_that_hold(spec, path, state, covariates, count):
     """Return innovations under which the states stay where they are."""
-    one = {name: state[name] - predicted(spec, path, name, state, state, covariates) for name in state}
+    past = [state] * spec.order
+    one = {name: state[name] - predicted(spec, path, name, state, past, covariates) for name in state}
     return [dict(one) for _ in range(count)]
 
 

@@ -35,6 +35,31 @@ CASES = {
     "dyad centred, unrated": ("dyad", " + empathy:mean(rapport)", "", "", "known", 0.2),
     "grand centred": ("grand", "", " + lag(empathy):rapport", "disclosure ~~ self_negative", "known", 0.0),
     "observed with unrated": ("none", "", "", "", "none", 0.2),
+    "two lags": (
+        "session",
+        " + lag(disclosure, 2) + lag(phase, 2)",
+        " + lag(empathy, 2):rapport + lag(self_negative, 2)",
+        "",
+        "known",
+        0.1,
+    ),
+    "groups and spreads": (
+        "dyad",
+        "",
+        "",
+        "disclosure ~ (1 + rapport | therapist) + (1 | room)\n"
+        "sigma ~ (1 | dyad)\nsigma(rapport) ~ (1 | room)",
+        "known",
+        0.0,
+    ),
+    "groups and spreads, observed": (
+        "grand",
+        "",
+        " + lag(disclosure, 3)",
+        "self_negative ~ (1 | therapist)\nsigma(disclosure) ~ (1 | session)",
+        "none",
+        0.0,
+    ),
 }
 
 
@@ -48,6 +73,12 @@ def make_problem(case: str) -> Problem:
         spec, dyads=3, sessions=2, exchanges=(3, 5), error_corr=corr, missing=missing, random_seed=5
     )
     measures["kappa_sd"] = ("construct", np.full(size, 0.3))
+    if "room" in measures:
+        # Sessions of one dyad are in different rooms, those of one therapist's dyads have one therapist.
+        measures["room"] = (
+            "exchange",
+            ["front" if label == "1" else "back" for label in measures["session"].values],
+        )
     # A gap: the fourth exchange of the first session is not there at all.
     return prepare(
         measures.isel(exchange=[i for i in range(measures.sizes["exchange"]) if i != 1]), spec, measurement

@@ -158,3 +158,20 @@ client = ["disclosure"]
     # A shock of one SD to rapport: the other residual moves by cov / sd.
     assert np.abs(crossed).min() > 0
     assert row["mean"] == pytest.approx((crossed / np.sqrt(variance)).mean())
+
+
+def test_a_lag_of_two_exchanges_comes_in_two_exchanges_later():
+    model = """
+[model]
+name = "far"
+paths = '''
+disclosure ~ empathy + lag(disclosure) + lag(disclosure, 2) + lag(empathy, 3)
+'''
+[constructs]
+therapist = ["empathy"]
+client = ["disclosure"]
+"""
+    fit = drawn_fit(model, draws=3)
+    found = impulse_draws(fit, "empathy", horizon=HORIZON)
+    by_hand = difference(fit, "empathy", "plain", {"empathy": 0.0, "disclosure": 0.0}, 0.0, 1.0)
+    np.testing.assert_allclose(found.values.reshape(by_hand.shape), by_hand, atol=1e-12)

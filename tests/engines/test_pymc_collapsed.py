@@ -10,7 +10,7 @@ from bayesdyn.engines.pymc_model import build, coordinates
 from bayesdyn.structure.problem import prepare
 from small_problems import make_problem
 
-NOISY = ("session means", "dyad centred, unrated", "grand centred")
+NOISY = ("session means", "dyad centred, unrated", "grand centred", "two lags", "groups and spreads")
 
 
 def laws(model: pm.Model):
@@ -28,8 +28,11 @@ def dense(now, before, constant):
     design = np.zeros((count * rows, count * size))
     for t in range(count):
         design[t * rows : (t + 1) * rows, t * size : (t + 1) * size] = now[:, :, t]
-        if t:
-            design[t * rows : (t + 1) * rows, (t - 1) * size : t * size] = before[:, :, t]
+        for lag, coefficient in enumerate(before, start=1):
+            if t >= lag:
+                design[t * rows : (t + 1) * rows, (t - lag) * size : (t - lag + 1) * size] = coefficient[
+                    :, :, t
+                ]
     precision = design.T @ design
     return precision, -np.linalg.solve(precision, design.T @ constant.T.ravel()).reshape(count, size)
 
@@ -41,7 +44,7 @@ def test_collapsed_is_the_integral_of_the_full_density(case):
     of_full, of_collapsed = laws(full), laws(collapsed)
     with pm.Model(coords=coordinates(problem)) as parts:
         rows = chain_rows(problem)
-    outputs = [rows.now, rows.before, rows.constant, rows.states, rows.log_spread]
+    outputs = [rows.now, rows.constant, rows.states, rows.log_spread, *rows.before]
     chain = parts.compile_fn(
         parts.replace_rvs_by_values(outputs), inputs=parts.value_vars, mode="JAX", on_unused_input="ignore"
     )
@@ -52,7 +55,7 @@ def test_collapsed_is_the_integral_of_the_full_density(case):
     differences = []
     for _ in range(3):
         point = {name: value + 0.3 * rng.standard_normal(np.shape(value)) for name, value in start.items()}
-        now, before, constant, states, log_spread = chain(point)
+        now, constant, states, log_spread, *before = chain(point)
         precision, mean = dense(now, before, constant)
         states = np.array(states)
         states[:, moving] = mean

@@ -20,10 +20,19 @@ def log_density(problem, values) -> float:
     own = [names.index(name) for name in endogenous]
     total = 0.0
     for n in range(len(problem.t)):
-        s, d = problem.session_of[n], problem.dyad_of[n]
+        s = problem.session_of[n]
         deviation = latent[n, own] - by_session[s, own]
+        wide = np.ones(len(own))
+        for item in spec.varying:
+            if item.spread:
+                place = problem.grouping(item.group).of[n]
+                effect = values[f"{item.group}_effects"][
+                    place, columns_of(spec, item.group).index(item.names[0])
+                ]
+                wide[endogenous.index(item.outcome)] *= np.exp(effect)
+        scaled = np.outer(wide, wide)
         if problem.previous[n] < 0:
-            total += multivariate_normal.logpdf(deviation, np.zeros(len(own)), values["start_cov"])
+            total += multivariate_normal.logpdf(deviation, np.zeros(len(own)), scaled * values["start_cov"])
         else:
             predicted = np.zeros(len(own))
             for p, path in enumerate(spec.paths):
@@ -31,15 +40,15 @@ def log_density(problem, values) -> float:
                     predicted[endogenous.index(path.outcome)] += coefficient[p] * product(
                         problem, path.outcome, path.term, latent, by_dyad, by_session, n
                     )
-            for group, place, effects in (("dyad", d, "dyad_effects"), ("session", s, "session_effects")):
-                columns = [name for item in spec.varying if item.group == group for name in item.names]
+            for group in spec.groups:
+                columns, place = columns_of(spec, group), problem.grouping(group).of[n]
                 for item in spec.varying:
                     for slope in item.slopes if item.group == group else ():
-                        effect = values[effects][place, columns.index(f"{item.outcome} ~ {slope}")]
+                        effect = values[f"{group}_effects"][place, columns.index(f"{item.outcome} ~ {slope}")]
                         term = product(problem, item.outcome, slope, latent, by_dyad, by_session, n)
                         predicted[endogenous.index(item.outcome)] += effect * term
             total += multivariate_normal.logpdf(
-                deviation - predicted, np.zeros(len(own)), values["residual_cov"]
+                deviation - predicted, np.zeros(len(own)), scaled * values["residual_cov"]
             )
         if problem.measurement != "none" and problem.rated[n].any():
             rated = np.flatnonzero(problem.rated[n])
@@ -47,6 +56,11 @@ def log_density(problem, values) -> float:
             error_cov = np.outer(sd, sd) * problem.error_corr[np.ix_(rated, rated)]
             total += multivariate_normal.logpdf(problem.score[n, rated], latent[n, rated], error_cov)
     return total
+
+
+def columns_of(spec, group):
+    """Return the names of a group's effects, in order."""
+    return [name for item in spec.varying if item.group == group for name in item.names]
 
 
 def levels(problem, values):
@@ -63,16 +77,18 @@ def levels(problem, values):
             continue
         by_dyad[:, c] = values["level_mean"][endogenous.index(name)]
         by_session[:, c] = values["level_mean"][endogenous.index(name)]
-        for group in ("dyad", "session"):
-            columns = [label for item in spec.varying if item.group == group for label in item.names]
+        for group in spec.groups:
+            columns = columns_of(spec, group)
             if f"{name} ~ 1" not in columns:
                 continue
             effect = values[f"{group}_effects"][:, columns.index(f"{name} ~ 1")]
-            if group == "dyad":
-                by_dyad[:, c] += effect
-                by_session[:, c] += effect[problem.dyad_of_session]
-            else:
-                by_session[:, c] += effect
+            for s, n in enumerate(problem.starts):
+                by_session[s, c] += effect[problem.grouping(group).of[n]]
+            for d in range(len(problem.dyads)):
+                # A dyad's mean has what all its exchanges share.
+                shared = np.unique(problem.grouping(group).of[problem.dyad_of == d])
+                if all_nested(problem, group):
+                    by_dyad[d, c] += effect[shared[0]]
     for p, path in enumerate(spec.paths):
         if path.term.is_between:
             for s, d in enumerate(problem.dyad_of_session):
@@ -84,14 +100,24 @@ def levels(problem, values):
     return by_dyad, by_session
 
 
+def all_nested(problem, group):
+    """Return whether every dyad is within one group; sessions never hold dyads."""
+    of = problem.grouping(group).of
+    return group != "session" and all(
+        len(np.unique(of[problem.dyad_of == d])) == 1 for d in range(len(problem.dyads))
+    )
+
+
 def product(problem, outcome, term, latent, by_dyad, by_session, n):
     """Return one term at one exchange: the product of its factors, each centred as design section 5 says."""
     names, spec = list(problem.constructs), problem.spec
     s, d = problem.session_of[n], problem.dyad_of[n]
     value = 1.0
     for factor in term.factors:
-        at = n if factor.kind != "lag" else problem.previous[n]
+        back = factor.lag if factor.kind == "lag" else 0
+        begun = problem.starts[s] <= n - back
         if factor.name in problem.covariates:
+            at = max(n - back, problem.starts[s])
             value *= problem.covariate[at, problem.covariates.index(factor.name)]
             continue
         c = names.index(factor.name)
@@ -106,5 +132,5 @@ def product(problem, outcome, term, latent, by_dyad, by_session, n):
             "dyad": by_dyad[d, c],
             "session": by_session[s, c],
         }["session" if dynamic else spec.centring]
-        value *= latent[at, c] - centre
+        value *= (latent[n - back, c] if begun else by_session[s, c]) - centre
     return value

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bayesdyn.errors import InputError
 from bayesdyn.presets import preset_names
+from bayesdyn.structure.laws import with_default_laws
 from bayesdyn.structure.model_file import check_names, load_model, to_text
 from bayesdyn.structure.spec import (
     BUILT_IN_COVARIATES,
@@ -22,7 +23,6 @@ from bayesdyn.structure.spec import (
     ResidualPair,
     Term,
     Varying,
-    with_default_laws,
 )
 
 CLIENT = ("disclosure", "self_negative", "outward_negative")

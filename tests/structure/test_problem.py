@@ -270,3 +270,71 @@ def test_scores_as_they_are_need_no_standard_errors(spec, measures):
     assert np.isfinite(problem.se).all()
     with pytest.raises(InputError, match="without a standard error above 0"):
         prepare(bare, spec, "known")
+
+
+GROUPED = """
+[model]
+name = "grouped"
+paths = '''
+disclosure ~ empathy + lag(disclosure, 2)
+disclosure ~ (1 + empathy | therapist) + (1 | dyad)
+sigma ~ (1 | dyad)
+'''
+"""
+
+
+@pytest.fixture
+def grouped():
+    spec = bd.load_model(GROUPED)
+    measures, _ = bd.simulate(spec, dyads=8, sessions=2, exchanges=4, random_seed=3)
+    return spec, measures
+
+
+def test_a_covariate_can_name_the_groups_that_effects_vary_by(grouped):
+    spec, measures = grouped
+    problem = prepare(measures, spec)
+    therapist = problem.grouping("therapist")
+    assert problem.spec.groups == ("dyad", "session", "therapist")
+    assert set(therapist.labels) == set(measures["therapist"].values)
+    labels = np.array(therapist.labels)[therapist.of]
+    assert (labels == measures["therapist"].values[problem.row]).all()
+    assert therapist.of_dyad is not None
+    assert (therapist.of_dyad[problem.dyad_of] == therapist.of).all()
+    assert "2 groups of therapist are few for 2 effects that vary by therapist" in " ".join(problem.notes)
+    assert problem.blocks["lag 2"] > problem.blocks["lag 1"]
+
+
+def test_a_group_that_crosses_dyads_is_of_sessions_only(grouped):
+    spec, measures = grouped
+    measures["therapist"] = ("exchange", np.where(measures["session"].values == "1", 1.0, 2.0))
+    therapist = prepare(measures, spec).grouping("therapist")
+    assert therapist.labels == ("1", "2")
+    assert therapist.of_dyad is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda label, dyad, t: "one", "group therapist has one label only. Leave out (... | therapist)"),
+        (lambda label, dyad, t: dyad, "every dyad is a group of therapist of its own"),
+        (lambda label, dyad, t: "" if t == 1 else label, "group therapist misses 16 values"),
+        (
+            lambda label, dyad, t: "other" if (dyad, t) == ("d0", 3) else label,
+            "group therapist changes within 2 sessions (such as d0:1, d0:2)",
+        ),
+    ],
+)
+def test_groups_that_cannot_be_told_apart_are_refused(grouped, change, message):
+    spec, measures = grouped
+    old = zip(*(measures[name].values for name in ("therapist", "dyad", "t")), strict=True)
+    measures["therapist"] = ("exchange", [change(*one) for one in old])
+    with pytest.raises(InputError) as error:
+        prepare(measures, spec)
+    assert message in str(error.value)
+
+
+def test_an_unknown_group_is_told_with_the_nearest(grouped):
+    spec, measures = grouped
+    with pytest.raises(InputError) as error:
+        prepare(measures.rename({"therapist": "therapists"}), spec)
+    assert "line 6: unknown group 'therapist'. Did you mean 'therapists'?" in str(error.value)

@@ -190,6 +190,12 @@ FAULTS = [
     ("y ~ a + (1 | sesion)", "line 1, column 14: unknown group 'sesion'. Did you mean 'session'?"),
     ("y ~ a + (1 | dyad/sesion)", "line 1, column 19: unknown group 'sesion'. Did you mean 'session'?"),
     ("y ~ a + (1 | session/dyad)", "line 1, column 14: unknown nesting from 'session'"),
+    ("y ~ a + (1 | dyad/dyad)", "line 1, column 14: unknown nesting from 'dyad'"),
+    ("y ~ a\nsigma(y) ~ a", "line 2, column 12: a path on the residual SD of 'y'. Write groups only"),
+    ("y ~ a\nsigma(y) ~ (1 + a | dyad)", "line 2, column 12: a slope of a residual SD"),
+    ("y ~ a\nsigmar(y) ~ (1 | dyad)", "line 2, column 1: unknown function 'sigmar'. Did you mean 'sigma'?"),
+    ("y ~ a\ny ~~ sigma(a)", "line 2, column 12: a residual SD, of 'a', in ~~"),
+    ("y ~ a\nsigma ~ (1 | dyad)\nsigma(y) ~ (1 | dyad)", "the residual SD of 'y' varies by dyad twice"),
     ("y ~ a + (0 | dyad)", "line 1, column 9: nothing varies in this group. Write (1 | dyad)"),
     ("y ~ a + (2 | dyad)", "line 1, column 10: unexpected number '2' in a group"),
     (
@@ -299,3 +305,23 @@ def test_read_name():
     assert read_name("y ~ k*a") is None
     assert read_name("y ~ a + b") is None
     assert read_name("y ~") is None
+
+
+def test_sigma_is_of_every_outcome_or_of_those_named():
+    found, faults = read("y + z ~ a\nsigma ~ (1 | dyad)\nsigma(y) + sigma(a) ~ (1 | therapist/session)")
+    assert not faults
+    shown = [(placed.item.names, placed.item.group) for placed in found.varying]
+    assert shown == [
+        (("sigma(y) ~ 1",), "dyad"),
+        (("sigma(z) ~ 1",), "dyad"),
+        (("sigma(y) ~ 1",), "therapist"),
+        (("sigma(y) ~ 1",), "session"),
+        (("sigma(a) ~ 1",), "therapist"),
+        (("sigma(a) ~ 1",), "session"),
+    ]
+
+
+def test_a_construct_called_sigma_is_one():
+    found, faults = read("sigma ~ a + (1 | dyad)")
+    assert not faults
+    assert found.varying[0].item.names == ("sigma ~ 1",)

@@ -13,7 +13,7 @@ from bayesdyn.structure.spec import Factor
 
 @dataclass(frozen=True)
 class Slopes:
-    """How the slopes within one exchange vary over dyads and over sessions; N draws.
+    """How the slopes within one exchange vary over dyads, sessions and other groups; N draws.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class Slopes:
     at
         Values of the moderators.
     groups
-        For dyads and for sessions, the names of the effects (E) and their covariance (N, E, E).
+        For each kind of group, the names of the effects (E) and their covariance (N, E, E).
     """
 
     equations: Equations
@@ -30,7 +30,7 @@ class Slopes:
     groups: tuple[tuple[tuple[str, ...], np.ndarray], ...]
 
     def covariance(self, steps: list[tuple[str, str]]) -> np.ndarray:
-        """Return the covariance (N, K, K), over dyads and sessions, of the slopes of K (cause, outcome)."""
+        """Return the covariance (N, K, K), over all groups, of the slopes of K (cause, outcome)."""
         total = np.zeros((len(self.equations.draws), len(steps), len(steps)))
         for names, covariance in self.groups:
             weights = np.array([self._weights(step, names) for step in steps])
@@ -57,7 +57,7 @@ class Slopes:
 def slopes_of(fit: xr.DataTree, equations: Equations, at: Mapping[str, float]) -> Slopes:
     """Return how a fit's slopes vary; a group without effects has no part in it."""
     posterior, groups = posterior_of(fit), []
-    for group in ("dyad", "session"):
+    for group in equations.spec.groups:
         if f"{group}_cov" in posterior:
             names = tuple(map(str, posterior[f"{group}_effect"].values))
             groups.append((names, flat(posterior[f"{group}_cov"])))

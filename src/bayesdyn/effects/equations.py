@@ -13,7 +13,8 @@ import xarray as xr
 
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import flat, posterior_of, spec_of
-from bayesdyn.structure.spec import Factor, ModelSpec, Path, with_default_laws
+from bayesdyn.structure.laws import with_default_laws
+from bayesdyn.structure.spec import Factor, ModelSpec, Path
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,13 @@ class Equations:
             path.outcome == outcome and path.fixed != 0 and factor in path.term.factors for path in self.paths
         )
 
-    def matrix(self, kind: str, at: Mapping[str, float]) -> np.ndarray:
-        """Return the slopes of all constructs on all constructs: B of ``now``, or the lagged ones.
+    def matrix(self, lag: int, at: Mapping[str, float]) -> np.ndarray:
+        """Return the slopes of all constructs on all constructs, so many exchanges before.
 
         Parameters
         ----------
-        kind
-            ``now`` or ``lag``, the kind of the factors.
+        lag
+            0 is within the exchange: B.
         at
             Values of the moderators.
 
@@ -108,11 +109,32 @@ class Equations:
         """
         found = np.zeros((len(self.draws), len(self.constructs), len(self.constructs)))
         for column, name in enumerate(self.constructs):
-            factor = Factor(name, "now") if kind == "now" else Factor(name, "lag", 1)
+            factor = Factor(name, "lag", lag) if lag else Factor(name)
             for row, outcome in enumerate(self.constructs):
                 if self.has(outcome, factor):
                     found[:, row, column] = self.slope(outcome, factor, at)
         return found
+
+
+def transition_of(equations: Equations, at: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a shock does within the exchange, and how states go from one exchange to the next.
+
+    With lags up to K, ``z_t = B z_t + L_1 z_{t-1} + ... + L_K z_{t-K} + e_t``: the states of K exchanges, the
+    latest first, follow a chain with one lag and the companion matrix of ``(I - B)^-1 L_k``
+    (Hamilton 1994, Time Series Analysis, section 10.1).
+
+    Returns
+    -------
+    through, transition
+        (N, C, C) ``(I - B)^-1``, and (N, K C, K C).
+    """
+    size, order = len(equations.constructs), equations.spec.order
+    through = np.linalg.inv(np.eye(size) - equations.matrix(0, at))
+    transition = np.zeros((len(through), size * order, size * order))
+    transition[:, size:, :-size] = np.eye(size * (order - 1))
+    for lag in range(1, order + 1):
+        transition[:, :size, size * (lag - 1) : size * lag] = through @ equations.matrix(lag, at)
+    return through, transition
 
 
 def spec_as_fitted(fit: xr.DataTree) -> ModelSpec:
@@ -151,6 +173,8 @@ def equations_of(fit: xr.DataTree) -> Equations:
 
 def residual_covariance(fit: xr.DataTree, equations: Equations) -> np.ndarray:
     """Return the covariance (N, V, V) of the equations' residuals, V the endogenous constructs.
+
+    Where residual SDs vary by group they are those of a group in the middle, whose effect is 0.
 
     Raises
     ------

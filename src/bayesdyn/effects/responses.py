@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayesdyn.effects.asking import check_at, check_ci_prob, check_name, described
 from bayesdyn.effects.bands import COLUMNS, band, interval_attrs
-from bayesdyn.effects.equations import Equations, equations_of, residual_covariance
+from bayesdyn.effects.equations import Equations, equations_of, residual_covariance, transition_of
 from bayesdyn.effects.standardising import spectral_radius
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import posterior_of
@@ -92,7 +92,8 @@ def impulse_draws(
     """Return the draws of the responses to a rise of one SD in the innovation of a construct.
 
     With the moderators at their values the equations are ``z_t = B z_t + L z_{t-1} + e_t``, ``e_t ~ N(0,
-    S)``. The response h exchanges ahead is ``A^h (I - B)^-1 d`` with ``A = (I - B)^-1 L``. Plain: ``d =
+    S)``. The response h exchanges ahead is ``A^h (I - B)^-1 d`` with ``A = (I - B)^-1 L``, with longer lags
+    the companion matrix. Plain: ``d =
     sqrt(S_jj) u_j``, u_j the j-th unit vector. Generalised: ``d = S u_j / sqrt(S_jj)``, what all residuals
     are expected to be where the j-th is one SD up (Pesaran & Shin 1998, Economics Letters 58, 17, equation
     10). The residuals are those of the model's own equations: a mediator that follows from the shock within
@@ -123,13 +124,14 @@ def impulse_draws(
     rise = residual[:, :, j] / sd[:, None]
     if kind == "plain":
         rise = sd[:, None] * np.eye(len(equations.constructs))[j]
-    through = np.linalg.inv(np.eye(len(equations.constructs)) - equations.matrix("now", at))
-    transition = through @ equations.matrix("lag", at)
-    state = through @ rise[:, :, None]
-    states = [state]
+    through, transition = transition_of(equations, at)
+    state = np.zeros((len(transition), transition.shape[1], 1))
+    size = len(equations.constructs)
+    state[:, :size] = through @ rise[:, :, None]
+    states = [state[:, :size]]
     for _ in range(horizon):
         state = transition @ state
-        states.append(state)
+        states.append(state[:, :size])
     path = posterior_of(fit)["path"]
     return xr.DataArray(
         np.concatenate(states, axis=2).reshape(path.sizes["chain"], path.sizes["draw"], -1, horizon + 1),

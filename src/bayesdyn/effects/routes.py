@@ -157,7 +157,7 @@ def _sum(
     if varying is not None:
         return np.sum([_along(equations, route, at, varying) for route in routes], axis=0)
     size = len(equations.constructs)
-    total = np.linalg.inv(np.eye(size) - equations.matrix("now", at))
+    total = np.linalg.inv(np.eye(size) - equations.matrix(0, at))
     ends = routes[0][-1], routes[0][0]
     return total[:, equations.constructs.index(ends[0]), equations.constructs.index(ends[1])]
 

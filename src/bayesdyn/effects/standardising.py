@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayesdyn.effects.asking import check_at, check_ci_prob, described
 from bayesdyn.effects.bands import band, interval_attrs
-from bayesdyn.effects.equations import Equations, equations_of, residual_covariance
+from bayesdyn.effects.equations import Equations, equations_of, residual_covariance, transition_of
 from bayesdyn.errors import BayesdynWarning, Fault, FaultList, InputError
 from bayesdyn.fitting.fits import posterior_of
 
@@ -89,9 +89,10 @@ def within_sd(fit: xr.DataTree, *, at: Mapping[str, float] | None = None) -> xr.
     With the moderators at their values the equations are ``z_t = B z_t + L z_{t-1} + e_t``, ``e_t ~ N(0,
     S)``, z being deviations from the session's mean. Their stationary covariance G solves the discrete
     Lyapunov equation ``G = A G A' + U`` with ``A = (I - B)^-1 L`` and ``U = (I - B)^-1 S (I - B)^-T``
-    (Hamilton 1994, Time Series Analysis, section 10.2); the SDs are the roots of its diagonal. It is
-    the variance at the average slopes and given the covariates: what varying slopes, products of two
-    deviations and a trend over the session add is not in it.
+    (Hamilton 1994, Time Series Analysis, section 10.2), with longer lags that of the companion matrix; the
+    SDs are the roots of its diagonal. It is the variance at the average slopes and residual SDs and given
+    the covariates: what varying slopes, products of two deviations and a trend over the session add is not
+    in it.
 
     Where a construct has no equation (scores taken as they are), the scores are the states: the SDs are
     those of the scores, pooled within sessions, the same in every draw.
@@ -119,7 +120,8 @@ def within_sd(fit: xr.DataTree, *, at: Mapping[str, float] | None = None) -> xr.
     path = posterior_of(fit)["path"]
     if set(equations.endogenous) == set(equations.constructs):
         transition, innovation = reduced_form(fit, equations, at)
-        variances = np.diagonal(stationary_covariance(transition, innovation), axis1=1, axis2=2)
+        every = np.diagonal(stationary_covariance(transition, innovation), axis1=1, axis2=2)
+        variances = every[:, : len(equations.constructs)]
         _tell_unstable(np.isnan(variances[:, 0]))
         sd, source = np.sqrt(variances), "model"
     else:
@@ -137,10 +139,15 @@ def within_sd(fit: xr.DataTree, *, at: Mapping[str, float] | None = None) -> xr.
 def reduced_form(
     fit: xr.DataTree, equations: Equations, at: Mapping[str, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return A = (I - B)^-1 L and U = (I - B)^-1 S (I - B)^-T, both (N, C, C), every construct endogenous."""
-    through = np.linalg.inv(np.eye(len(equations.constructs)) - equations.matrix("now", at))
-    residual = residual_covariance(fit, equations)
-    return through @ equations.matrix("lag", at), through @ residual @ through.swapaxes(1, 2)
+    """Return A = (I - B)^-1 L and U = (I - B)^-1 S (I - B)^-T, every construct endogenous.
+
+    Both are (N, C, C); with lags up to K (N, K C, K C), those of the companion form.
+    """
+    through, transition = transition_of(equations, at)
+    innovation = np.zeros_like(transition)
+    size = len(equations.constructs)
+    innovation[:, :size, :size] = through @ residual_covariance(fit, equations) @ through.swapaxes(1, 2)
+    return transition, innovation
 
 
 def stationary_covariance(transition: np.ndarray, innovation: np.ndarray) -> np.ndarray:

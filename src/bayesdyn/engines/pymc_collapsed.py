@@ -18,9 +18,15 @@ import pytensor.tensor as pt
 from pytensor import wrap_jax
 from pytensor.tensor.variable import TensorVariable
 
-from bayesdyn.engines import chain
+from bayesdyn.engines.lags import Blocks, blocks_of, draw_states_at, log_integral_at
 from bayesdyn.engines.pymc_covariance import inverse_factor
-from bayesdyn.engines.pymc_equations import factor_matrix, one_hot, predicted_change, predicted_deviation
+from bayesdyn.engines.pymc_equations import (
+    factor_matrix,
+    one_hot,
+    predicted_change,
+    predicted_deviation,
+    residual_spread,
+)
 from bayesdyn.engines.pymc_model import Parts, coordinates, error_scale, parts, session_means, whitening
 from bayesdyn.structure.problem import Problem
 
@@ -60,7 +66,7 @@ def build_collapsed(problem: Problem) -> pm.Model:
         raise ValueError("scores as they are have no states to integrate out")
     with pm.Model(coords=coordinates(problem)) as model:
         rows = chain_rows(problem)
-        integral = wrap_jax(chain.log_integral)(rows.now, rows.before, rows.constant)
+        integral = wrap_jax(log_integral_at(blocks(problem)))(rows.now, rows.constant, *rows.before)
         pm.Potential("states", integral + rows.rest + rows.log_spread)
     return model
 
@@ -72,7 +78,7 @@ class ChainRows:
     Attributes
     ----------
     now, before, constant
-        (R, M, N), (R, M, N), (R, N).
+        (R, M, N); (R, M, N) for each lag; (R, N).
     rest
         Scalar: determinants of the laws and of the errors.
     log_spread
@@ -84,7 +90,7 @@ class ChainRows:
     """
 
     now: TensorVariable
-    before: TensorVariable
+    before: tuple[TensorVariable, ...]
     constant: TensorVariable
     rest: TensorVariable
     log_spread: TensorVariable
@@ -110,13 +116,21 @@ def chain_rows(problem: Problem) -> ChainRows:
         value, log_spread = _given_state(problem, shared, name, means, precision)
         states = states + value[:, None] * _unit(problem, name)
         spread = spread + log_spread
-    laws, log_scale = _law_rows(problem, shared, states, means, moving)
+    laws, lagged, log_scale = _law_rows(problem, shared, states, means, moving)
     errors = _error_rows(problem, shared, states, precision, moving)
-    now, before, constant = (pt.concatenate(both) for both in zip(laws, errors, strict=True))
+    now, constant = (pt.concatenate([laws[at], errors[at]]) for at in (0, 1))
+    # Errors of measurement are of the exchange itself.
+    nothing = pt.zeros((len(problem.constructs), len(moving), len(problem.t)))
+    before = tuple(pt.concatenate([law, nothing]) for law in lagged)
     return ChainRows(now, before, constant, rest + log_scale, spread, states, moving)
 
 
-type _Rows = tuple[TensorVariable, TensorVariable, TensorVariable]
+def blocks(problem: Problem) -> Blocks:
+    """Return the blocks of exchanges that the problem's longest lag asks for."""
+    return blocks_of(problem.position, problem.spec.order)
+
+
+type _Rows = tuple[TensorVariable, TensorVariable]
 
 
 def _law_rows(
@@ -125,24 +139,35 @@ def _law_rows(
     states: TensorVariable,
     means: TensorVariable,
     moving: tuple[str, ...],
-) -> tuple[_Rows, TensorVariable]:
-    """Return the V rows of whitened innovations (of whitened deviations at a start), and their log scale."""
+) -> tuple[_Rows, list[TensorVariable], TensorVariable]:
+    """Return the V rows of whitened innovations (of whitened deviations at a start), and their log scale.
+
+    First their coefficients of the states now and their constant, then those of the states at each lag.
+    """
     later, starts = (problem.previous >= 0).astype(float), (problem.previous < 0).astype(float)
     whiten = _inverse_residual(problem, shared)
     whiten_start = inverse_factor(shared.start, len(problem.endogenous))
     log_scale = later.sum() * _log_diagonal(whiten) + starts.sum() * _log_diagonal(whiten_start)
     factors = factor_matrix(problem, states, shared.level_dyad, means, shared.data)
-    effects = (shared.path, factors, shared.dyad, shared.session)
-    predicted = predicted_deviation(problem, *effects)
-    by_now, by_before = predicted_change(problem, *effects, moving)
+    predicted = predicted_deviation(problem, shared.path, factors, shared.effects)
+    by_now, *by_before = predicted_change(problem, shared.path, factors, shared.effects, moving)
+    spread = residual_spread(problem, shared.effects)
+    if spread is not None:
+        log_scale = log_scale - pt.sum(spread)
+        shrink = pt.exp(-spread).T
+        later, starts = later * shrink, starts * shrink
     own = np.stack([_unit(problem, name) for name in problem.endogenous])
     deviation = pt.dot(own, (states - means).T)
     place = np.array([[float(one == other) for other in moving] for one in problem.endogenous])
-    now = _rows(whiten, (place[:, :, None] - by_now) * later)
-    now = now + pt.dot(whiten_start, place)[:, :, None] * starts
-    before = _rows(whiten, -by_before * later)
+    by_outcome = later if spread is None else later[:, None]
+    now = _rows(whiten, (place[:, :, None] - by_now) * by_outcome)
+    if spread is None:
+        now = now + pt.dot(whiten_start, place)[:, :, None] * starts
+    else:
+        now = now + _rows(whiten_start, place[:, :, None] * starts[:, None])
+    before = [_rows(whiten, -by_lag * by_outcome) for by_lag in by_before]
     constant = pt.dot(whiten, (deviation - predicted.T) * later) + pt.dot(whiten_start, deviation * starts)
-    return (now, before, constant), log_scale
+    return (now, constant), before, log_scale
 
 
 def _error_rows(
@@ -161,8 +186,7 @@ def _error_rows(
     every = np.array([problem.constructs.index(name) for name in moving])
     error = (precision * (shared.data["score"] - states)).T
     now = -whitener[:, every] * precision.T[every][None]
-    before = pt.zeros((size, len(moving), len(problem.t)))
-    return now, before, pt.sum(whitener * error[None], axis=1)
+    return now, pt.sum(whitener * error[None], axis=1)
 
 
 def draw_latent(problem: Problem, draws: Mapping[str, np.ndarray], random_seed: int) -> np.ndarray:
@@ -180,16 +204,16 @@ def draw_latent(problem: Problem, draws: Mapping[str, np.ndarray], random_seed: 
     with pm.Model(coords=coordinates(problem)) as model:
         rows = chain_rows(problem)
     inputs = list(model.free_RVs)
-    outputs = [rows.now, rows.before, rows.constant, rows.states]
+    outputs = [rows.states, rows.now, rows.constant, *rows.before]
     evaluate = pytensor.function(inputs, outputs, mode="JAX", on_unused_input="ignore")
     moving = [problem.constructs.index(name) for name in rows.moving]
     shape = (len(draws[inputs[0].name]), len(moving), len(problem.t))
     noise = np.random.default_rng(random_seed).standard_normal(shape)
-    draw_states, every = jax.jit(chain.draw_states), []
+    draw_states, every = jax.jit(draw_states_at(blocks(problem))), []
     for k in range(shape[0]):
-        now, before, constant, states = evaluate(*[draws[variable.name][k] for variable in inputs])
+        states, *of_chain = evaluate(*[draws[variable.name][k] for variable in inputs])
         filled = np.array(states)
-        filled[:, moving] = np.asarray(draw_states(now, before, constant, noise[k])).T
+        filled[:, moving] = np.asarray(draw_states(noise[k], *of_chain)).T
         every.append(filled)
     return np.stack(every)
 
@@ -207,6 +231,9 @@ def _given_state(
     noise = pm.Flat(f"{name}_noise", shape=len(problem.t), initval=np.zeros(len(problem.t)))
     ((factor, place),) = ((factor, block.index(v)) for block, factor in shared.residual if v in block)
     innovation, start = pt.sum(factor[place] ** 2), pt.sum(shared.start[v] ** 2)
+    wider = residual_spread(problem, shared.effects)
+    if wider is not None:
+        innovation, start = innovation * pt.exp(2 * wider[:, v]), start * pt.exp(2 * wider[:, v])
     own = [p for p, path in enumerate(problem.spec.paths) if path.name == f"{name} ~ lag({name})"]
     lag = shared.path[own[0]] if own else pt.zeros(())
     later = (problem.previous >= 0).astype(float)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 BAR_EVERY_MS, TELL_EVERY_MS = 200, 10_000
 BACKENDS = ("numba", "jax")
 STATS = ("diverging", "depth", "maxdepth_reached", "energy", "n_steps", "step_size", "tree_depth")
-_RAW = ("path_free", "latent_raw", "kappa_raw", "dyad_raw", "session_raw")
-_RAW_ENDINGS = ("_factor", "_factor_sd", "_noise")
+_RAW = ("path_free", "latent")
+_RAW_ENDINGS = ("_raw", "_factor", "_factor_sd", "_noise")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def draw(
     keep = [
         name
         for name in map(str, posterior.data_vars)
-        if name not in (*_RAW, "latent") and not name.endswith(_RAW_ENDINGS) and "factor_" not in name
+        if name not in _RAW and not name.endswith(_RAW_ENDINGS) and "factor_" not in name
     ]
     stats = trace["sample_stats"].to_dataset()
     stats = stats[[name for name in map(str, stats.data_vars) if name in STATS]]
@@ -192,4 +192,8 @@ def same_shape(one: Problem, other: Problem) -> bool:
         and np.array_equal(one.session_of, other.session_of)
         and np.array_equal(one.rated, other.rated)
         and np.array_equal(one.error_corr, other.error_corr)
+        and all(
+            a.labels == b.labels and np.array_equal(a.of, b.of)
+            for a, b in zip(one.groupings, other.groupings, strict=True)
+        )
     )

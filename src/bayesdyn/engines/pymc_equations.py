@@ -4,6 +4,8 @@ Exchanges are sorted, so the exchange before is the row before: slices and produ
 matrices, whose gradients are cheap everywhere, instead of gathers, whose gradients are scatters.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
@@ -11,18 +13,21 @@ from pytensor.tensor.variable import TensorVariable
 
 from bayesdyn.structure.priors import Priors
 from bayesdyn.structure.problem import Problem
-from bayesdyn.structure.terms import between_order, effect_names, intercept_places, offsets
+from bayesdyn.structure.terms import between_order, effect_names, intercept_places, lagged, spread_places
 
 
 def levels(
     problem: Problem,
     priors: Priors,
     path: TensorVariable,
-    dyad: TensorVariable | None,
-    session: TensorVariable | None,
+    effects: Mapping[str, TensorVariable],
     data: dict[str, TensorVariable],
 ) -> tuple[TensorVariable, TensorVariable]:
-    """Return latent means by dyad (D, C) and by session (S, C); observed means where there is no law."""
+    """Return latent means by dyad (D, C) and by session (S, C); observed means where there is no law.
+
+    A dyad's mean holds what it shares with other dyads of a group. Where sessions of one dyad are in
+    different groups, theirs is a part of the sessions' means only.
+    """
     loc, sd = priors["mean"].numbers
     mean = pm.Normal("level_mean", loc, sd, dims="endogenous")
     own = np.array([problem.constructs.index(name) for name in problem.endogenous])
@@ -30,14 +35,18 @@ def levels(
     lawless = 1.0 - place.sum(axis=0)
     of_dyad = one_hot(problem.dyad_of_session, len(problem.dyads))
     shared = pt.dot(mean, place)[None, :] + pt.zeros((len(problem.dyads), 1))
-    if dyad is not None:
-        shared = shared + pt.dot(dyad, _intercepts(problem, "dyad") @ place)
+    in_session: list[TensorVariable] = []
+    for name, effect in effects.items():
+        grouping, moved = problem.grouping(name), pt.dot(effect, _intercepts(problem, name) @ place)
+        if grouping.of_dyad is not None:
+            shared = shared + pt.dot(one_hot(grouping.of_dyad, len(grouping.labels)), moved)
+        else:
+            in_session.append(pt.dot(one_hot(grouping.of_session, len(grouping.labels)), moved))
     by_session, by_dyad = pt.dot(of_dyad, shared), shared
     if lawless.any():
         by_session = by_session + data["observed_session_mean"] * lawless
         by_dyad = by_dyad + data["observed_dyad_mean"] * lawless
-    if session is not None:
-        by_session = by_session + pt.dot(session, _intercepts(problem, "session") @ place)
+    by_session = sum(in_session, by_session)
     return by_dyad, _between(problem, path, by_session, pt.dot(of_dyad, by_dyad))
 
 
@@ -45,7 +54,7 @@ def _between(
     problem: Problem, path: TensorVariable, by_session: TensorVariable, by_dyad: TensorVariable
 ) -> TensorVariable:
     """Add the paths between sessions to the session means (S, C), each mean complete before it predicts."""
-    first = offsets(len(problem.constructs), len(problem.covariates))["session"]
+    first = problem.blocks["session"]
     for p in between_order(problem.spec, problem.terms):
         both = pt.concatenate([by_session, by_dyad], axis=1)
         term = pt.ones((len(problem.sessions),))
@@ -69,24 +78,25 @@ def factor_matrix(
     dyad = pt.dot(one_hot(problem.dyad_of, len(problem.dyads)), level_dyad)
     grand = pt.mean(level_dyad, axis=0) if problem.spec.centring == "grand" else 0.0
     centre = {"none": 0.0, "grand": grand, "session": session, "dyad": dyad}[problem.spec.centring]
-    before = _row_before(latent)
-    return pt.concatenate(
-        [
-            pt.ones((len(problem.t), 1)),
-            latent - centre,
-            before - centre,
-            before - session,
-            session,
-            dyad,
-            data["covariate"],
-            _row_before(data["covariate"]),
-        ],
-        axis=1,
-    )
+    now = [pt.ones((len(problem.t), 1)), latent - centre, session, dyad, data["covariate"]]
+    past: list[TensorVariable] = []
+    for lag in range(1, problem.spec.order + 1):
+        before, covariate = _rows_before(latent, lag), _rows_before(data["covariate"], lag)
+        if lag > 1:
+            # Of the exchanges where equations hold, the first ones have none that far back in their session.
+            begun = (problem.position >= lag).astype(float)[:, None]
+            before = begun * before + (1 - begun) * session
+            covariate = data["covariate"][np.maximum(np.arange(len(problem.t)) - lag, _first(problem))]
+        past += [before - centre, before - session, covariate]
+    return pt.concatenate([*now, *past], axis=1)
 
 
-def _row_before(matrix: TensorVariable) -> TensorVariable:
-    return pt.concatenate([matrix[:1], matrix[:-1]], axis=0)
+def _rows_before(matrix: TensorVariable, lag: int) -> TensorVariable:
+    return pt.concatenate([matrix[:lag], matrix[:-lag]], axis=0)
+
+
+def _first(problem: Problem) -> np.ndarray:
+    return problem.starts[problem.session_of]
 
 
 def one_hot(index: np.ndarray, size: int) -> np.ndarray:
@@ -102,12 +112,22 @@ def _intercepts(problem: Problem, group: str) -> np.ndarray:
     return matrix
 
 
+def residual_spread(problem: Problem, effects: Mapping[str, TensorVariable]) -> TensorVariable | None:
+    """Return the log of how much wider than usual each residual is (N, V); None where none is."""
+    parts: list[TensorVariable] = []
+    for name, effect in effects.items():
+        place, outcome = spread_places(problem.spec, name, problem.endogenous)
+        if place.size:
+            of = one_hot(problem.grouping(name).of, len(problem.grouping(name).labels))
+            parts.append(pt.dot(of, pt.dot(effect[:, place], one_hot(outcome, len(problem.endogenous)))))
+    return sum(parts[1:], parts[0]) if parts else None
+
+
 def predicted_deviation(
     problem: Problem,
     path: TensorVariable,
     factors: TensorVariable,
-    dyad: TensorVariable | None,
-    session: TensorVariable | None,
+    effects: Mapping[str, TensorVariable],
 ) -> TensorVariable:
     """Return what the equations predict of each deviation from the session mean: (N, V)."""
     columns, coefficients = problem.terms.columns, _coefficients(problem, path)
@@ -117,7 +137,7 @@ def predicted_deviation(
     predicted = pt.dot(factors, pt.dot(place.T, coefficients[np.flatnonzero(single)]))
     if product.size:
         predicted = predicted + pt.dot(_products(problem, factors, product), coefficients[product])
-    for slope, at in _slopes(problem, dyad, session):
+    for slope, at in _slopes(problem, effects):
         outcome = one_hot(problem.terms.slope_outcome[at], len(problem.endogenous))
         varying = slope * _products(problem, factors, problem.terms.slope_term[at])
         predicted = predicted + pt.dot(varying, outcome)
@@ -128,25 +148,24 @@ def predicted_change(
     problem: Problem,
     path: TensorVariable,
     factors: TensorVariable,
-    dyad: TensorVariable | None,
-    session: TensorVariable | None,
+    effects: Mapping[str, TensorVariable],
     moving: tuple[str, ...],
-) -> tuple[TensorVariable, TensorVariable]:
-    """Return the derivative of :func:`predicted_deviation` by the moving states now and before.
+) -> tuple[TensorVariable, ...]:
+    """Return the derivative of :func:`predicted_deviation` by the moving states now, and at each lag.
 
     Each is (V, M, N). Every term holds at most one moving state, so the derivative does not depend on them
     and ``factors`` may hold any value, zero say, in their place.
     """
-    start = offsets(len(problem.constructs), len(problem.covariates))
+    start, lags = problem.blocks, range(1, problem.spec.order + 1)
     index = np.array([problem.constructs.index(name) for name in moving])
-    move = np.zeros((start["width"], 2, len(moving)))
-    for block, when in (("now", 0), ("lag", 1), ("deviation", 1)):
+    move = np.zeros((start["width"], 1 + len(lags), len(moving)))
+    blocks = [("now", 0), *[(lagged(block, lag), lag) for lag in lags for block in ("lag", "deviation")]]
+    for block, when in blocks:
         move[start[block] + index, when, np.arange(len(moving))] = 1.0
-    shape = (len(problem.endogenous), 2, len(moving))
-    coefficients, slopes = _coefficients(problem, path), _slopes(problem, dyad, session)
-    by_term = move[
-        problem.terms.columns
-    ]  # (terms, factors, 2, M): which factor of a term moves with which state
+    shape = (len(problem.endogenous), 1 + len(lags), len(moving))
+    coefficients, slopes = _coefficients(problem, path), _slopes(problem, effects)
+    # (terms, factors, lags, M): which factor of a term moves with which state.
+    by_term = move[problem.terms.columns]
     single = np.flatnonzero(_single(problem) & by_term.any(axis=(1, 2, 3)))
     weight = coefficients[single][:, :, None, None] * by_term[single].sum(axis=1)[:, None]
     change = pt.sum(weight, axis=0).reshape((-1, 1)) + pt.zeros((1, len(problem.t)))
@@ -165,8 +184,10 @@ def predicted_change(
             place = (outcome[:, :, None, None] * mask[term][:, None]).reshape(len(at), -1)
             rest = _products(problem, factors, term, without=position)
             change = change + pt.dot(place.T, (slope * rest).T)
-    both = change.reshape((*shape, len(problem.t)))
-    return both[:, 0], both[:, 1]
+    every = change.reshape((*shape, len(problem.t)))
+    # What is further back than the session's start was taken to be at its mean, and moves with no state.
+    begun = [(problem.position >= lag).astype(float) if lag > 1 else 1.0 for lag in (0, *lags)]
+    return tuple(every[:, lag] * begun[lag] for lag in (0, *lags))
 
 
 def _single(problem: Problem) -> np.ndarray:
@@ -175,7 +196,7 @@ def _single(problem: Problem) -> np.ndarray:
 
 
 def _place(problem: Problem, columns: np.ndarray) -> np.ndarray:
-    return one_hot(columns, offsets(len(problem.constructs), len(problem.covariates))["width"])
+    return one_hot(columns, problem.blocks["width"])
 
 
 def _products(
@@ -200,31 +221,31 @@ def _coefficients(problem: Problem, path: TensorVariable) -> TensorVariable:
 
 
 def _slopes(
-    problem: Problem, dyad: TensorVariable | None, session: TensorVariable | None
+    problem: Problem, effects: Mapping[str, TensorVariable]
 ) -> list[tuple[TensorVariable, np.ndarray]]:
     """Return, per group, each exchange's deviations of its varying slopes (N, slopes), and which they are."""
     table, found = problem.terms, []
-    for group, effects, index in (("dyad", dyad, problem.dyad_of), ("session", session, problem.session_of)):
-        at = np.flatnonzero(np.array([name == group for name in table.slope_group], dtype=bool))
-        if effects is None or not at.size:
-            continue
-        pick = one_hot(table.slope_effect[at], len(effect_names(problem.spec, group)))
-        found.append((pt.dot(one_hot(index, int(index.max()) + 1), pt.dot(effects, pick.T)), at))
+    for name, effect in effects.items():
+        at, grouping = table.in_group(name), problem.grouping(name)
+        if at.size:
+            pick = one_hot(table.slope_effect[at], len(effect_names(problem.spec, name)))
+            found.append((pt.dot(one_hot(grouping.of, len(grouping.labels)), pt.dot(effect, pick.T)), at))
     return found
 
 
 def stability(problem: Problem, path: TensorVariable) -> None:
     """Truncate the prior to spectral radius < 1 of the lags within each party (Phi, Psi).
 
-    The radius is read off a high power of the matrix (Gelfand's formula): || A^64 ||^(1/64) is within 4 %
-    of it for the sizes met here, errs on the strict side, and needs no eigenvalues of a general matrix.
+    Lags of more than one exchange enter by the companion matrix. The radius is read off a high power of the
+    matrix (Gelfand's formula): || A^64 ||^(1/64) is within 4 % of it for the sizes met here, errs on the
+    strict side, and needs no eigenvalues of a general matrix.
     """
     table, spec = problem.terms, problem.spec
     for party in ("client", "therapist", "dyad"):
         names = [name for name in problem.endogenous if spec.party(name) == party]
         index = {name: i for i, name in enumerate(names)}
         lags = [
-            (p, index[item.outcome], index[item.term.factors[0].name])
+            (p, index[item.outcome], index[item.term.factors[0].name], item.term.factors[0].lag)
             for p, item in enumerate(spec.paths)
             if table.path_term[p] >= 0
             and len(item.term.factors) == 1
@@ -234,9 +255,10 @@ def stability(problem: Problem, path: TensorVariable) -> None:
         ]
         if not lags:
             continue
-        matrix = pt.zeros((len(names), len(names)))
-        which, rows, columns = (np.array(part) for part in zip(*lags, strict=True))
-        power = pt.set_subtensor(matrix[rows, columns], path[which])
+        size = len(names)
+        which, rows, columns, back = (np.array(part) for part in zip(*lags, strict=True))
+        matrix = np.eye(size * back.max(), k=-size)
+        power = pt.set_subtensor(pt.as_tensor(matrix)[rows, size * (back - 1) + columns], path[which])
         for _ in range(6):
             power = power @ power
         pm.Potential(f"stability_{party}", pt.switch(pt.sum(power**2) < 1.0, 0.0, -np.inf))

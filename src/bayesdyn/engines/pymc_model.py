@@ -13,7 +13,14 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from bayesdyn.engines.pymc_covariance import covariance_factor, normal_potential
-from bayesdyn.engines.pymc_equations import factor_matrix, levels, one_hot, predicted_deviation, stability
+from bayesdyn.engines.pymc_equations import (
+    factor_matrix,
+    levels,
+    one_hot,
+    predicted_deviation,
+    residual_spread,
+    stability,
+)
 from bayesdyn.structure.priors import Priors, resolve_priors
 from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.terms import effect_names, residual_blocks
@@ -31,8 +38,8 @@ def build(problem: Problem) -> pm.Model:
     -------
     pm.Model
         With ``pm.Data`` (see :func:`refit_data`), and deterministics ``path`` (path_name), ``level_mean``
-        (endogenous), ``dyad_effects`` (dyad, dyad_effect), ``session_effects``, ``dyad_cov``,
-        ``session_cov``, ``residual_cov`` (endogenous, endogenous2), ``start_cov``, ``kappa`` (construct)
+        (endogenous), ``dyad_effects`` (dyad, dyad_effect), ``dyad_cov``, the same of sessions and of other
+        groups, ``residual_cov`` (endogenous, endogenous2), ``start_cov``, ``kappa`` (construct)
         and ``latent`` (exchange, construct), all on the standardised scale.
     """
     with pm.Model(coords=coordinates(problem)) as model:
@@ -40,15 +47,22 @@ def build(problem: Problem) -> pm.Model:
         latent = _latent(problem, shared.data)
         means = session_means(problem, shared)
         factors = factor_matrix(problem, latent, shared.level_dyad, means, shared.data)
-        predicted = predicted_deviation(problem, shared.path, factors, shared.dyad, shared.session)
+        predicted = predicted_deviation(problem, shared.path, factors, shared.effects)
         own = one_hot(
             np.array([problem.constructs.index(name) for name in problem.endogenous]), len(problem.constructs)
         )
         deviation = pt.dot(latent - means, own.T)
+        spread = residual_spread(problem, shared.effects)
+        shrink = 1.0
+        if spread is not None:
+            shrink = pt.exp(-spread)
+            pm.Potential("spread", -pt.sum(spread))
         for number, (block, factor) in enumerate(shared.residual):
-            value = pt.dot(deviation - predicted, one_hot(np.array(block), len(problem.endogenous)).T)
+            value = pt.dot(
+                (deviation - predicted) * shrink, one_hot(np.array(block), len(problem.endogenous)).T
+            )
             normal_potential(f"residual_law_{number}", value, factor, problem.previous >= 0)
-        normal_potential("start_law", deviation, shared.start, problem.previous < 0)
+        normal_potential("start_law", deviation * shrink, shared.start, problem.previous < 0)
         if shared.kappa is not None:
             _measurement(problem, latent, shared.kappa, shared.data)
     return model
@@ -64,8 +78,8 @@ class Parts:
         ``pm.Data`` by name, see :func:`refit_data`.
     path
         (path_name,) coefficients.
-    dyad, session
-        Effects (group, effect), None where nothing varies.
+    effects
+        (group, effect) by the name of the kind of group, where something varies by it.
     level_dyad, level_session
         (D, C) and (S, C) latent means.
     residual
@@ -78,8 +92,7 @@ class Parts:
 
     data: dict[str, TensorVariable]
     path: TensorVariable
-    dyad: TensorVariable | None
-    session: TensorVariable | None
+    effects: dict[str, TensorVariable]
     level_dyad: TensorVariable
     level_session: TensorVariable
     residual: tuple[tuple[tuple[int, ...], TensorVariable], ...]
@@ -92,9 +105,8 @@ def parts(problem: Problem) -> Parts:
     priors = resolve_priors(problem.spec)
     data = {name: pm.Data(name, value) for name, value in refit_data(problem).items()}
     path = _paths(problem, priors)
-    dyad = _group_effects(problem, "dyad", problem.dyads, priors)
-    session = _group_effects(problem, "session", problem.sessions, priors)
-    level_dyad, level_session = levels(problem, priors, path, dyad, session, data)
+    effects = {name: _group_effects(problem, name, priors) for name in problem.spec.groups}
+    level_dyad, level_session = levels(problem, priors, path, effects, data)
     residual = _residual_factors(problem, priors)
     (sd,), (eta,) = priors["start_sd"].numbers, priors["correlation"].numbers
     start = covariance_factor("start_factor", len(problem.endogenous), sd, eta)
@@ -104,7 +116,7 @@ def parts(problem: Problem) -> Parts:
     if problem.measurement != "none":
         raw = pm.Normal("kappa_raw", 0.0, 1.0, dims="construct")
         kappa = pm.Deterministic("kappa", data["kappa_sd"] * raw, dims="construct")
-    return Parts(data, path, dyad, session, level_dyad, level_session, residual, start, kappa)
+    return Parts(data, path, effects, level_dyad, level_session, residual, start, kappa)
 
 
 def session_means(problem: Problem, shared: Parts) -> TensorVariable:
@@ -115,17 +127,17 @@ def session_means(problem: Problem, shared: Parts) -> TensorVariable:
 def coordinates(problem: Problem) -> dict[str, object]:
     """Return the coordinates of every named dimension of a fit."""
     endogenous = list(problem.endogenous)
+    groups: dict[str, object] = {}
+    for grouping in problem.groupings:
+        effects = list(effect_names(problem.spec, grouping.name))
+        groups[grouping.name] = list(grouping.labels)
+        groups[f"{grouping.name}_effect"] = groups[f"{grouping.name}_effect2"] = effects
     return {
+        **groups,
         "path_name": [path.name for path in problem.spec.paths],
         "construct": list(problem.constructs),
         "endogenous": endogenous,
         "endogenous2": endogenous,
-        "dyad": list(problem.dyads),
-        "session": list(problem.sessions),
-        "dyad_effect": list(effect_names(problem.spec, "dyad")),
-        "dyad_effect2": list(effect_names(problem.spec, "dyad")),
-        "session_effect": list(effect_names(problem.spec, "session")),
-        "session_effect2": list(effect_names(problem.spec, "session")),
         "exchange": np.arange(len(problem.t)),
     }
 
@@ -202,13 +214,9 @@ def _paths(problem: Problem, priors: Priors) -> TensorVariable:
     return pm.Deterministic("path", pt.dot(pick, drawn) + fixed, dims="path_name")
 
 
-def _group_effects(
-    problem: Problem, group: str, labels: tuple[str, ...], priors: Priors
-) -> TensorVariable | None:
-    """Return the effects (group, effect) with full covariance, non-centred; None where nothing varies."""
-    names = effect_names(problem.spec, group)
-    if not names:
-        return None
+def _group_effects(problem: Problem, group: str, priors: Priors) -> TensorVariable:
+    """Return the effects (group, effect) with full covariance, non-centred."""
+    names, labels = effect_names(problem.spec, group), problem.grouping(group).labels
     (sd,), (eta,) = priors["level_sd"].numbers, priors["correlation"].numbers
     factor = covariance_factor(f"{group}_factor", len(names), sd, eta)
     raw = pm.Normal(f"{group}_raw", 0.0, 1.0, shape=(len(labels), len(names)))

@@ -104,7 +104,7 @@ def _check_varying(statements: Statements, names: tuple[str, ...], faults: Fault
     terms: dict[str, dict[tuple[str, ...], Term]] = {}
     for placed in statements.paths:
         terms.setdefault(placed.item.outcome, {})[placed.item.term.key] = placed.item.term
-    first: dict[tuple[str, str], Placed[Varying]] = {}
+    first: dict[tuple[str, str, bool], Placed[Varying]] = {}
     unknown: set[tuple[int, int, str]] = set()
     for placed in statements.varying:
         item = placed.item
@@ -114,9 +114,9 @@ def _check_varying(statements: Statements, names: tuple[str, ...], faults: Fault
                 what = f"{item.outcome!r} varies by group, but no path names it"
                 faults.add(what, did_you_mean(item.outcome, names) or "Write its equation", placed.where)
             continue
-        earlier = first.setdefault((item.outcome, item.group), placed)
+        earlier = first.setdefault((item.outcome, item.group, item.spread), placed)
         if earlier is not placed:
-            what = f"{item.outcome!r} varies by {item.group} twice"
+            what = f"{'the residual SD of ' * item.spread}{item.outcome!r} varies by {item.group} twice"
             faults.add(what, f"Put both into one group; the first is on line {earlier.line}", placed.where)
             continue
         own = terms.get(item.outcome, {})

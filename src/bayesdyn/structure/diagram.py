@@ -52,8 +52,11 @@ def _node(spec: ModelSpec, factor: Factor) -> str:
     elif factor.kind == "mean":
         text = f"{name}<br/>mean of {factor.level}"
     else:
-        groups = [item.group for item in spec.varying if item.outcome == factor.name and item.intercept]
-        text = f"{name}<br/>mean varies by {' and '.join(groups)}" if groups else name
+        own = [item for item in spec.varying if item.outcome == factor.name and item.intercept]
+        means = " and ".join(item.group for item in own if not item.spread)
+        spreads = " and ".join(item.group for item in own if item.spread)
+        text = f"{name}<br/>mean varies by {means}" if means else name
+        text += f"<br/>residual SD varies by {spreads}" if spreads else ""
     known = set(dict(spec.parties)) | set(spec.outcomes)
     # Where nothing is declared, a name that is not built in may be either: a construct is the usual case.
     covariate = covariate_of(factor.name) in BUILT_IN_COVARIATES or covariate_of(factor.name) != factor.name

@@ -19,7 +19,8 @@ GRAMMAR = r"""
 regression: names TILDE item (PLUS item)*
 residual: names TILDES names
 definition: NAME DEFINES EXPRESSION
-names: NAME (PLUS NAME)*
+names: target (PLUS target)*
+?target: NAME | FUNCTION LPAR NAME RPAR    -> spread
 
 ?item: path | group
 path: [NUMBER STAR] product
@@ -80,7 +81,8 @@ _INSTEAD = {
     "^": "Write a product with :, e.g. empathy:empathy",
     "...": "Write every term out",
 }
-_STARTS = re.compile(r"^\s*[^\W\d]\w*(\s*\+\s*[^\W\d]\w*)*\s*(~|:=)")
+_TARGET = r"[^\W\d]\w*(\(\s*\w+\s*\))?"
+_STARTS = re.compile(rf"^\s*{_TARGET}(\s*\+\s*{_TARGET})*\s*(~|:=)")
 _JOINS_BEFORE = re.compile(r"^\s*([-+*/:|),~<>=]|(and|or)\b)")
 _JOINS_AFTER = re.compile(r"([-+*/:|(,~<>=]|\b(and|or|not))\s*$")
 _OPERATOR = re.compile(r"~|:=")

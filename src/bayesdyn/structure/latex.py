@@ -1,13 +1,15 @@
 r"""A model as LaTeX equations, for a paper: an ``align`` environment (amsmath) and what its symbols mean.
 
 A path's coefficient is its label, the value it is fixed at, or :math:`\beta` with a number; effects that vary
-are :math:`u` (by dyad) and :math:`v` (by session), numbered as in ``dyad_cov`` and ``session_cov`` of a fit.
+are :math:`u` (by dyad), :math:`v` (by session) and :math:`w` (by another group), numbered as in ``dyad_cov``,
+``session_cov`` and so on of a fit.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from bayesdyn.structure.latex_words import expression_latex, label_latex, name_latex
+from bayesdyn.structure.laws import with_default_laws
 from bayesdyn.structure.spec import (
     BUILT_IN_COVARIATES,
     Factor,
@@ -15,13 +17,13 @@ from bayesdyn.structure.spec import (
     Path,
     Term,
     covariate_of,
-    with_default_laws,
 )
 from bayesdyn.structure.terms import effect_names, is_dynamic
 
 _TERMS_PER_ROW = 4
 _MARKS = {"session": r"\widetilde{%s}", "dyad": r"\breve{%s}", "grand": r"\check{%s}"}
 _EFFECTS = {"dyad": "u", "session": "v"}
+_SPREAD = "sigma"
 
 
 def latex_of(spec: ModelSpec, constructs: Iterable[str] | None = None) -> str:
@@ -83,22 +85,24 @@ class _Writer:
         mean = rf"\overline{{{name}}}"
         yield from _rows(rf"{name}_{{t}}", [rf"{mean}_{{s}}", *within, rf"\varepsilon_{{{name},t}}"])
         level = [rf"\mu_{{{name}}}", *self._effect(outcome, "1", "dyad")]
+        crossed = [effect for group in self.spec.crossed for effect in self._effect(outcome, "1", group)]
         between = [self._summand(path) for path in own if path.term.is_between]
-        yield from _rows(rf"{mean}_{{s}}", [*level, *between, *self._effect(outcome, "1", "session")])
+        yield from _rows(
+            rf"{mean}_{{s}}", [*level, *crossed, *between, *self._effect(outcome, "1", "session")]
+        )
         used = (factor for path in self.spec.paths for factor in path.term.factors)
         named = any(factor.level == "dyad" and factor.name == outcome for factor in used)
         if named or self.spec.centring == "dyad":
             yield from _rows(rf"{mean}_{{d}}", level)
 
     def laws(self) -> Iterator[str]:
-        for group, symbol in _EFFECTS.items():
+        for group in self.spec.groups:
             count = len(effect_names(self.spec, group))
-            if count:
-                all_of = ", ".join(
-                    f"{symbol}_{{{k},{group[0]}}}" if k else r"\dots"
-                    for k in ([*range(1, count + 1)] if count < 4 else [1, 2, 0, count])
-                )
-                yield rf"({all_of}) &\sim \mathrm{{N}}(0, T_{{{group[0]}}})"
+            all_of = ", ".join(
+                _symbol(group, k) if k else r"\dots"
+                for k in ([*range(1, count + 1)] if count < 4 else [1, 2, 0, count])
+            )
+            yield rf"({all_of}) &\sim \mathrm{{N}}(0, T_{{{_subscript(group)}}})"
         joint = [name for name in self.spec.predictors(self.latent) if name in self.spec.outcomes]
         joint = sorted(joint, key=self.spec.outcomes.index)
         if len(joint) > 1:
@@ -108,6 +112,12 @@ class _Writer:
             if name not in joint or len(joint) == 1:
                 symbol = name_latex(name)
                 yield rf"\varepsilon_{{{symbol},t}} &\sim \mathrm{{N}}(0, \sigma^2_{{{symbol}}})"
+        for name in self.spec.outcomes:
+            varying = [one for group in self.spec.groups for one in self._effect(name, _SPREAD, group)]
+            if varying:
+                residual = rf"\varepsilon_{{{name_latex(name)},t}}"
+                scaled = rf"\exp({' + '.join(varying)})"
+                yield rf"\mathrm{{SD}}({residual}) &\propto {scaled}"
         for pair in self.spec.residuals:
             left, right = name_latex(pair.left), name_latex(pair.right)
             both = rf"\varepsilon_{{{left},t}}, \varepsilon_{{{right},t}}"
@@ -126,14 +136,15 @@ class _Writer:
             for level, mark in _MARKS.items()
             if mark.partition("%")[0] in body
         ]
-        groups = [group for group in _EFFECTS if effect_names(self.spec, group)]
-        said += [f"${_EFFECTS[group]}$ varies by {group}" for group in groups]
+        said += [f"${_symbol(group)}$ varies by {group}" for group in self.spec.groups]
         return f"Here {'; '.join(said)}."
 
     def _summand(self, path: Path) -> str:
         """Return coefficient and term, an empty text where the path is fixed at 0 and does not vary."""
         varying = [
-            effect for group in _EFFECTS for effect in self._effect(path.outcome, path.term.key, group)
+            effect
+            for group in self.spec.groups
+            for effect in self._effect(path.outcome, path.term.key, group)
         ]
         coefficient = [] if path.fixed == 0 else [self.coefficient[path.name]]
         parts = [*coefficient, *varying]
@@ -148,10 +159,11 @@ class _Writer:
         for item in self.spec.varying:
             if item.group != group:
                 continue
-            for effect in [*(["1"] if item.intercept else []), *(slope.key for slope in item.slopes)]:
+            first = [_SPREAD] if item.spread else ["1"] if item.intercept else []
+            for effect in [*first, *(slope.key for slope in item.slopes)]:
                 place += 1
                 if (item.outcome, effect) == (outcome, key):
-                    return [f"{_EFFECTS[group]}_{{{place},{group[0]}}}"]
+                    return [_symbol(group, place)]
         return []
 
     def _term(self, outcome: str, term: Term) -> str:
@@ -166,6 +178,18 @@ class _Writer:
         if centred in _MARKS and covariate_of(factor.name) == factor.name and factor.name in self.latent:
             name = _MARKS[centred] % name
         return rf"{name}_{{t-{factor.lag}}}" if factor.kind == "lag" else rf"{name}_{{t}}"
+
+
+def _subscript(group: str) -> str:
+    return group[0] if group in _EFFECTS else name_latex(group)
+
+
+def _symbol(group: str, number: int | None = None) -> str:
+    """Return the symbol of what varies by a group; with its number, of one effect."""
+    letter = _EFFECTS.get(group, "w")
+    if number is not None:
+        return f"{letter}_{{{number},{_subscript(group)}}}"
+    return letter if group in _EFFECTS else f"{letter}_{{{_subscript(group)}}}"
 
 
 def _rows(left: str, summands: Iterable[str]) -> Iterator[str]:

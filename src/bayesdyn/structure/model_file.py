@@ -10,7 +10,7 @@ from bayesdyn.presets import resolve
 from bayesdyn.structure.checks import check_statements
 from bayesdyn.structure.model_text import to_text
 from bayesdyn.structure.sections import declared_names, read_sections
-from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec, covariate_of
+from bayesdyn.structure.spec import BUILT_IN_COVARIATES, LEVELS, ModelSpec, covariate_of
 from bayesdyn.structure.statements import Statements
 from bayesdyn.structure.syntax import read_statements
 from bayesdyn.structure.toml_lines import key_lines, string_start
@@ -77,7 +77,16 @@ def check_names(spec: ModelSpec, constructs: Iterable[str], covariates: Iterable
     for line, names in uses:
         for name in names:
             lines.setdefault(name, []).append(line)
+    groups: dict[str, list[int]] = {}
+    for item in spec.varying:
+        groups.setdefault(item.group, []).append(item.line)
     faults = FaultList()
+    for name in spec.crossed:
+        if name not in given:
+            near = did_you_mean(name, (*LEVELS, *given))
+            known_groups = ", ".join((*LEVELS, *given))
+            remedy = sentence(near, f"A group is one of {known_groups}")
+            faults.add(f"unknown group {name!r}", remedy, _lines(groups[name]))
     for name in sorted(lines, key=lambda name: lines[name]):
         where = _lines(lines[name])
         if name not in known and covariate_of(name) not in given:

@@ -14,7 +14,7 @@ def to_text(spec: ModelSpec) -> str:
     """Return the text of a model file that says what the spec says.
 
     Reading it with :func:`.model_file.load_model` gives an equal spec, except for the paths that
-    :func:`.spec.with_default_laws` added, which are left to be added again.
+    :func:`.laws.with_default_laws` added, which are left to be added again.
     """
     lines = [*_model(spec), *_constructs(spec), *_priors(spec), *_claims(spec), *_scale(spec)]
     return "\n".join(lines) + "\n"
@@ -26,7 +26,7 @@ def equations(spec: ModelSpec) -> list[str]:
     written = [path for path in spec.paths if path.origin == "written"]
     for outcome, paths in groupby(written, key=lambda path: path.outcome):
         lines += _wrapped(f"{outcome} ~ ", [_path(path) for path in paths])
-    for outcome, groups in groupby(spec.varying, key=lambda item: item.outcome):
+    for outcome, groups in groupby(spec.varying, key=_varying):
         lines += _wrapped(f"{outcome} ~ ", [_group(item) for item in groups])
     for left, pairs in groupby(spec.residuals, key=lambda pair: pair.left):
         lines += _wrapped(f"{left} ~~ ", [pair.right for pair in pairs])
@@ -69,6 +69,10 @@ def _path(path: Path) -> str:
     if path.fixed is not None:
         return f"{path.fixed!r}*{path.term}".replace(".0*", "*")
     return f"{path.label}*{path.term}" if path.label else str(path.term)
+
+
+def _varying(item: Varying) -> str:
+    return f"sigma({item.outcome})" if item.spread else item.outcome
 
 
 def _group(item: Varying) -> str:

@@ -16,6 +16,7 @@ DEFAULTS = MappingProxyType(
         "path": "normal(0, 0.5)",
         "lag_own": "normal(0.3, 0.2)",
         "lag_cross": "normal(0, 0.1)",
+        "lag_far": "normal(0, 0.2)",
         "mean": "normal(0, 1)",
         "residual_sd": "half_normal(1)",
         "start_sd": "half_normal(1)",
@@ -24,13 +25,14 @@ DEFAULTS = MappingProxyType(
     }
 )
 """Prior of each class. ``lag_own``: a construct on its own lag; ``lag_cross``: on the lag of another
-construct of the same party; ``path``: every other coefficient; ``mean``: grand means; ``level_sd``: SDs of
-dyad and session effects, slopes included; ``start_sd``: SDs at a session's first exchange."""
+construct of the same party; ``lag_far``: on a lag of several exchanges within one party; ``path``: every
+other coefficient; ``mean``: grand means; ``level_sd``: SDs of effects that vary by group, slopes and log
+residual SDs included; ``start_sd``: SDs at a session's first exchange."""
 
 _KINDS = {"normal": 2, "half_normal": 1, "lkj": 1}
 _CLASS_KIND = MappingProxyType(
     {
-        "path": "normal", "lag_own": "normal", "lag_cross": "normal", "mean": "normal",
+        "path": "normal", "lag_own": "normal", "lag_cross": "normal", "lag_far": "normal", "mean": "normal",
         "residual_sd": "half_normal", "start_sd": "half_normal", "level_sd": "half_normal",
         "correlation": "lkj",
     }
@@ -92,7 +94,7 @@ class Priors:
 
 
 def path_class(spec: ModelSpec, path: Path) -> str:
-    """Return a path's prior class: ``lag_own``, ``lag_cross`` or ``path``."""
+    """Return a path's prior class: ``lag_own``, ``lag_cross``, ``lag_far`` or ``path``."""
     factors = path.term.factors
     if len(factors) == 1 and factors[0].kind == "lag":
         return lag_class(spec, path.outcome, factors[0])
@@ -100,10 +102,12 @@ def path_class(spec: ModelSpec, path: Path) -> str:
 
 
 def lag_class(spec: ModelSpec, outcome: str, factor: Factor) -> str:
-    """Return the prior class of a lag: own, cross within one party, or an ordinary path."""
-    if factor.name == outcome:
-        return "lag_own"
-    return "lag_cross" if spec.party(factor.name) == spec.party(outcome) else "path"
+    """Return the prior class of a lag: own, cross or far within one party, or an ordinary path."""
+    if factor.name != outcome and spec.party(factor.name) != spec.party(outcome):
+        return "path"
+    if factor.lag > 1:
+        return "lag_far"
+    return "lag_own" if factor.name == outcome else "lag_cross"
 
 
 def resolve_priors(spec: ModelSpec) -> Priors:

@@ -15,17 +15,18 @@ import xarray as xr
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.categories import code_categories
 from bayesdyn.structure.covariates import check_collinear, covariate_values
+from bayesdyn.structure.groups import Grouping, few_groups, read_groups
+from bayesdyn.structure.laws import with_default_laws
 from bayesdyn.structure.model_file import check_names
 from bayesdyn.structure.rows import check_scores, complete_rows, filled_values
-from bayesdyn.structure.spec import ModelSpec, Varying, with_default_laws
-from bayesdyn.structure.terms import TermTable, effect_names, tabulate
+from bayesdyn.structure.spec import ModelSpec, Varying
+from bayesdyn.structure.terms import TermTable, offsets, tabulate
 
 MEASUREMENTS = ("none", "two_stage", "known")
 """Settings of measurement: ``none`` takes scores as they are; ``known`` uses each exchange's own se;
 ``two_stage`` one reliability per construct, as two-stage path analysis does (Lai & Hsiao 2022, Psychological
 Methods 27, 568): the root mean square of a construct's standard errors stands for each of them."""
 
-_LEAST_DYADS = 5  # per effect that varies by dyad
 _LEAST_RELIABILITY = 0.1  # a moment estimate below this would blow up the scale; said in the notes
 
 
@@ -59,6 +60,8 @@ class Problem:
         (C,) raw = shift + scale * standardised.
     terms
         Every term as products of factor columns.
+    groupings
+        What effects can vary by; dyads and sessions always.
     notes
         Sentences that must reach the report.
     """
@@ -85,7 +88,22 @@ class Problem:
     shift: np.ndarray
     scale: np.ndarray
     terms: TermTable
+    groupings: tuple[Grouping, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def blocks(self) -> dict[str, int]:
+        """First column of each block of the factor matrix, and its ``width`` (:mod:`.terms`)."""
+        return offsets(len(self.constructs), len(self.covariates), self.spec.order)
+
+    @property
+    def position(self) -> np.ndarray:
+        """(N,) place of each exchange in its session, from 0."""
+        return np.arange(len(self.t)) - self.starts[self.session_of]
+
+    def grouping(self, name: str) -> Grouping:
+        """Return the groups of that name: dyads, sessions, or those that a covariate names."""
+        return next(grouping for grouping in self.groupings if grouping.name == name)
 
     @property
     def starts(self) -> np.ndarray:
@@ -155,6 +173,7 @@ def prepare(
         or [np.empty((len(row), 0))]
     )
     previous = np.where(frame["first"], -1, np.arange(len(frame)) - 1)
+    groupings = read_groups(spec, measures, frame, faults)
     if not faults.faults:
         check_collinear(spec, covariates, covariate, previous, faults)
     faults.raise_if_any(f"Model {spec.name!r} cannot be fitted to these measures")
@@ -172,21 +191,20 @@ def prepare(
             (name for name in constructs if name in has_law), key=lambda name: full.party(name) == "client"
         )
     )
-    sessions = frame["session_label"].drop_duplicates().tolist()
-    dyads = frame["dyad"].drop_duplicates().tolist()
-    notes += _dyad_notes(len(dyads), len(effect_names(full, "dyad")))
+    by_dyad, by_session = groupings[:2]
+    notes += few_groups(full, groupings)
     return Problem(
         spec=full,
         measurement=measurement,
         constructs=constructs,
         endogenous=endogenous,
         covariates=covariates,
-        dyads=tuple(dyads),
-        sessions=tuple(sessions),
+        dyads=by_dyad.labels,
+        sessions=by_session.labels,
         row=row,
-        session_of=pd.Index(sessions).get_indexer(frame["session_label"]),
-        dyad_of=pd.Index(dyads).get_indexer(frame["dyad"]),
-        dyad_of_session=pd.Index(dyads).get_indexer(frame.drop_duplicates("session_label")["dyad"]),
+        session_of=by_session.of,
+        dyad_of=by_dyad.of,
+        dyad_of_session=by_dyad.of_session,
         t=frame["t"].to_numpy(),
         previous=previous,
         score=np.where(rated, (raw - shift) / scale, 0.0),
@@ -203,6 +221,7 @@ def prepare(
         shift=shift,
         scale=scale,
         terms=tabulate(full, constructs, covariates, endogenous),
+        groupings=groupings,
         notes=tuple(notes),
     )
 
@@ -249,10 +268,10 @@ def _merge_levels(spec: ModelSpec, frame: pd.DataFrame, notes: list[str]) -> Mod
     """Drop session intercepts where every dyad has one session: the two levels are then one."""
     if frame.groupby("dyad")["session"].nunique().max() > 1:
         return spec
-    both = {item.outcome for item in spec.varying if item.group == "dyad" and item.intercept}
+    both = {(item.outcome, item.spread) for item in spec.varying if item.group == "dyad" and item.intercept}
     kept: list[Varying] = []
     for item in spec.varying:
-        if item.group == "session" and item.outcome in both:
+        if item.group == "session" and (item.outcome, item.spread) in both:
             item = replace(item, intercept=False)
         if item.intercept or item.slopes:
             kept.append(item)
@@ -271,13 +290,3 @@ def _gap_notes(row: np.ndarray) -> list[str]:
 def _level_notes(frame: pd.DataFrame) -> list[str]:
     single = int((frame.groupby("session_label").size() == 1).sum())
     return [f"{single} sessions have one exchange only: they inform the levels, no path."] if single else []
-
-
-def _dyad_notes(dyads: int, effects: int) -> list[str]:
-    if dyads >= _LEAST_DYADS * effects:
-        return []
-    vary = "1 effect that varies" if effects == 1 else f"{effects} effects that vary"
-    return [
-        f"{dyads} dyads are few for {vary} by dyad (fewer than {_LEAST_DYADS} for each): the prior of their "
-        "covariance counts for much. Let fewer effects vary by dyad."
-    ]

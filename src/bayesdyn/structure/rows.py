@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
 
@@ -36,6 +37,13 @@ def complete_rows(measures: xr.Dataset) -> pd.DataFrame:
 def filled_values(values: np.ndarray, row: np.ndarray) -> np.ndarray:
     """Return values (exchange, C) at each row (N, C), missing where a gap was filled."""
     return np.where((row >= 0)[:, None], values[row], np.nan).astype(float)
+
+
+def labels_of(values: xr.DataArray) -> NDArray[np.str_]:
+    """Return a covariate as text, whole numbers without a point, the empty text where it is missing."""
+    text = ["" if value is None or value != value else value for value in values.values.tolist()]
+    whole = [int(value) if isinstance(value, float) and value.is_integer() else value for value in text]
+    return np.array([str(value) for value in whole], dtype=np.str_)
 
 
 def check_scores(

@@ -6,8 +6,9 @@ from math import isfinite
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.expression import is_truth, names_in, read_expression
+from bayesdyn.structure.laws import with_default_laws
 from bayesdyn.structure.priors import DEFAULTS, parse_prior
-from bayesdyn.structure.spec import CENTRINGS, PARTIES, Claim, ModelSpec, with_default_laws
+from bayesdyn.structure.spec import CENTRINGS, PARTIES, Claim, ModelSpec
 from bayesdyn.structure.statements import Placed, Statements
 from bayesdyn.structure.syntax import read_name
 from bayesdyn.structure.words import did_you_mean, sentence

@@ -11,8 +11,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
+from bayesdyn.structure.laws import with_default_laws
 from bayesdyn.structure.priors import lag_class
-from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec, Path, with_default_laws
+from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec, Path
 from bayesdyn.structure.states import draw_levels, draw_states, residual_covariance
 from bayesdyn.structure.terms import effect_names, tabulate
 
@@ -85,6 +86,8 @@ def simulate(
     table = tabulate(full, constructs, covariates, endogenous)
 
     index = _index(dyads, sessions, exchanges, rng_level)
+    for group in spec.crossed:
+        index[group] = [f"{group}{int(label[1:]) % _groups(dyads)}" for label in index["dyad"]]
     levels = draw_levels(full, endogenous, index, rng_level)
     residual_cov = residual_covariance(full, endogenous)
     latent = draw_states(
@@ -114,6 +117,7 @@ def simulate(
             "error_corr": (("construct", "construct2"), corr),
             "reliability": ("construct", reliabilities),
             "kappa_sd": ("construct", np.zeros(len(constructs))),
+            **{group: ("exchange", index[group].to_numpy()) for group in spec.crossed},
             "shift": ("construct", np.full(len(constructs), shift)),
             "scale": ("construct", np.full(len(constructs), scale)),
         },
@@ -184,6 +188,10 @@ def _coefficients(spec: ModelSpec, covariates: tuple[str, ...], truth: Mapping[s
         return 0.15 if len(factors) == 1 else -0.10
 
     return np.array([value(path) for path in spec.paths])
+
+
+def _groups(dyads: int) -> int:
+    return max(2, dyads // 4)
 
 
 def _index(

@@ -6,7 +6,7 @@ no special cases.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 CENTRINGS = ("none", "session", "dyad", "grand")
@@ -103,17 +103,34 @@ class Path:
 
 @dataclass(frozen=True)
 class Varying:
-    """Effects of one outcome that vary by group: ``outcome ~ (1 + slopes | group)``."""
+    """Effects of one outcome that vary by group: ``outcome ~ (1 + slopes | group)``.
+
+    Attributes
+    ----------
+    outcome
+        The construct.
+    group
+        ``dyad``, ``session``, or the covariate that names the group, such as a therapist with several dyads.
+    intercept, slopes
+        What varies: the mean; the paths of these terms.
+    spread
+        Whether it is the residual's log standard deviation that varies, ``sigma(outcome) ~ (1 | group)``.
+    line
+        Line of the model file, for messages; no part of equality.
+    """
 
     outcome: str
-    group: Literal["dyad", "session"]
+    group: str
     intercept: bool = True
     slopes: tuple[Term, ...] = ()
+    spread: bool = False
     line: int = field(default=0, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Coordinates of its effects in a fit: ``outcome ~ 1``, ``outcome ~ slope``."""
+        """Its effects in a fit: ``outcome ~ 1``, ``outcome ~ slope``; ``sigma(outcome) ~ 1``."""
+        if self.spread:
+            return (f"sigma({self.outcome}) ~ 1",)
         first = (f"{self.outcome} ~ 1",) if self.intercept else ()
         return first + tuple(f"{self.outcome} ~ {slope}" for slope in self.slopes)
 
@@ -204,6 +221,23 @@ class ModelSpec:
         return _unique([*self.outcomes, *(name for path in self.paths for name in path.term.names)])
 
     @property
+    def groups(self) -> tuple[str, ...]:
+        """What effects vary by: dyad and session first, then the covariates that name groups, in order."""
+        found = _unique(item.group for item in self.varying)
+        return tuple(sorted(found, key=lambda name: LEVELS[::-1].index(name) if name in LEVELS else 2))
+
+    @property
+    def crossed(self) -> tuple[str, ...]:
+        """The covariates that name groups other than dyads and sessions."""
+        return tuple(name for name in self.groups if name not in LEVELS)
+
+    @property
+    def order(self) -> int:
+        """How many exchanges back the longest lag goes, at least 1."""
+        lags = [factor.lag for path in self.paths for factor in path.term.factors]
+        return max([1, *lags])
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The labels, in order."""
         return _unique(path.label for path in self.paths if path.label)
@@ -237,39 +271,6 @@ class ModelSpec:
         from bayesdyn.structure.diagram import diagram_of  # it imports this module
 
         return diagram_of(self)
-
-
-def with_default_laws(spec: ModelSpec, constructs: Iterable[str]) -> ModelSpec:
-    """Return the spec with the law of every noisy predictor written out.
-
-    A predictor measured with error has a distribution, and that is part of the likelihood (design section
-    6): a therapist construct follows its own and its fellows' lags and the lags of the client's constructs
-    (Psi, Theta); a dyad construct, and a client construct that is no outcome, follows its own lag (phi); all
-    vary by dyad and session. What the model file already says of such a construct, ``0*`` included, stands.
-
-    Parameters
-    ----------
-    spec
-        The spec as written.
-    constructs
-        The names in it that are constructs, not covariates.
-    """
-    known = tuple(constructs)
-    client = tuple(name for name in known if spec.party(name) == "client")
-    therapist = tuple(name for name in known if spec.party(name) == "therapist")
-    paths, varying = list(spec.paths), list(spec.varying)
-    written = {(path.outcome, path.term.key) for path in spec.paths}
-    grouped = {(item.outcome, item.group) for item in spec.varying}
-    for name in known:
-        if name in client and name in spec.outcomes:
-            continue
-        sources = (*therapist, *client) if name in therapist else (name,)
-        for source in sources:
-            term = Term((Factor(source, "lag", 1),))
-            if (name, term.key) not in written:
-                paths.append(Path(name, term, origin="default"))
-        varying += [Varying(name, group) for group in ("dyad", "session") if (name, group) not in grouped]
-    return replace(spec, paths=tuple(paths), varying=tuple(varying))
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

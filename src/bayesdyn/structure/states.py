@@ -12,8 +12,10 @@ from bayesdyn.structure.terms import (
     between_order,
     effect_names,
     intercept_places,
+    lagged,
     offsets,
     residual_blocks,
+    spread_places,
 )
 
 _RESIDUAL_VARIANCE, _START_VARIANCE, _CORR, _LEVEL_SD, _SLOPE_SD = 0.8, 0.9, 0.2, 0.3, 0.1
@@ -22,9 +24,13 @@ _RESIDUAL_VARIANCE, _START_VARIANCE, _CORR, _LEVEL_SD, _SLOPE_SD = 0.8, 0.9, 0.2
 def draw_levels(
     spec: ModelSpec, endogenous: tuple[str, ...], index: pd.DataFrame, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Draw group effects; SD 0.3 for intercepts, 0.1 for slopes, all correlations 0.2."""
+    """Draw group effects; SD 0.3 for intercepts, 0.1 for slopes, all correlations 0.2.
+
+    ``index`` has a column for every kind of group besides dyads and sessions.
+    """
     found: dict[str, np.ndarray] = {}
-    for group, count in (("dyad", index["dyad"].nunique()), ("session", index["label"].nunique())):
+    for group in dict.fromkeys(("dyad", "session", *spec.groups)):
+        count = index["label" if group == "session" else group].nunique()
         names = effect_names(spec, group)
         sd = np.array([_LEVEL_SD if name.endswith("~ 1") else _SLOPE_SD for name in names])
         corr = np.full((len(names), len(names)), _CORR) + (1 - _CORR) * np.eye(len(names))
@@ -59,14 +65,26 @@ def draw_states(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Return the latent states (N, C), drawn exchange by exchange in causal order."""
-    start = offsets(len(constructs), len(covariates))
+    start = offsets(len(constructs), len(covariates), spec.order)
     dyad_code, session_code = pd.factorize(index["dyad"])[0], pd.factorize(index["label"])[0]
+    code = {"dyad": dyad_code, "session": session_code}
+    code |= {group: pd.factorize(index[group], sort=True)[0] for group in spec.crossed}
     place = [constructs.index(name) for name in endogenous]
     dyad_level = np.zeros((dyad_code.max() + 1, len(constructs)))
     session_level = np.zeros((session_code.max() + 1, len(constructs)))
     effect, v = intercept_places(spec, "dyad", endogenous)
     dyad_level[:, np.array(place)[v]] = levels["dyad"][:, effect]
-    dyad_of_session = dyad_code[np.flatnonzero(index["t"].to_numpy() == 0)]
+    first = np.flatnonzero(index["t"].to_numpy() == 0)
+    dyad_of_session = dyad_code[first]
+    for group in spec.crossed:
+        effect, v = intercept_places(spec, group, endogenous)
+        moved = np.zeros((len(first), len(constructs)))
+        moved[:, np.array(place)[v]] = levels[group][code[group][first]][:, effect]
+        nested = len(set(zip(dyad_of_session, code[group][first], strict=True))) == dyad_of_session.max() + 1
+        if nested:
+            dyad_level[dyad_of_session] += moved
+        else:
+            session_level += moved
     session_level += dyad_level[dyad_of_session]
     effect, v = intercept_places(spec, "session", endogenous)
     session_level[:, np.array(place)[v]] += levels["session"][:, effect]
@@ -87,23 +105,27 @@ def draw_states(
     )
     for n in range(len(index)):
         mean, by_dyad = session_level[session_code[n]], dyad_level[dyad_code[n]]
+        wide = np.ones(len(endogenous))
+        for group in spec.groups:
+            effect, v = spread_places(spec, group, endogenous)
+            wide[v] *= np.exp(levels[group][code[group][n], effect])
         if t[n] == 0:
-            latent[n, place] = mean[place] + start_chol @ rng.standard_normal(len(endogenous))
+            latent[n, place] = mean[place] + wide * (start_chol @ rng.standard_normal(len(endogenous)))
             continue
-        innovation = chol @ rng.standard_normal(len(endogenous))
+        innovation = wide * (chol @ rng.standard_normal(len(endogenous)))
         centre = {"none": 0.0, "grand": 0.0, "session": mean, "dyad": by_dyad}[spec.centring]
         factors = np.zeros(start["width"])
         factors[0] = 1.0
-        blocks = {
-            "lag": latent[n - 1] - centre,
-            "deviation": latent[n - 1] - mean,
-            "session": mean,
-            "dyad": by_dyad,
-        }
+        blocks = {"session": mean, "dyad": by_dyad}
+        for lag in range(1, spec.order + 1):
+            before = latent[n - lag] if lag <= t[n] else mean
+            blocks |= {lagged("lag", lag): before - centre, lagged("deviation", lag): before - mean}
         for block, value in blocks.items():
             factors[start[block] : start[block] + len(constructs)] = value
         for q in range(len(covariates)):
-            factors[start["covariate"] + q], factors[start["covariate_lag"] + q] = phase[n], phase[n - 1]
+            factors[start["covariate"] + q] = phase[n]
+            for lag in range(1, spec.order + 1):
+                factors[start[lagged("covariate_lag", lag)] + q] = phase[n - min(lag, t[n])]
         for v in causal:
             factors[start["now"] : start["now"] + len(constructs)] = latent[n] - centre
             terms = factors[table.columns].prod(axis=1)
@@ -111,8 +133,7 @@ def draw_states(
             value = mean[place[v]] + coefficients[own] @ terms[table.path_term[own]] + innovation[v]
             for term, outcome, effect_at, group in slope_rows:
                 if outcome == v:
-                    group_code = dyad_code[n] if group == "dyad" else session_code[n]
-                    value += levels[group][group_code, effect_at] * terms[term]
+                    value += levels[group][code[group][n], effect_at] * terms[term]
             latent[n, place[v]] = value
         if not np.abs(latent[n]).max() < 1e3:
             faults = FaultList()

@@ -6,13 +6,13 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, cast
 
 from lark import Token, Tree
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.expression import Misfit, read_expression
 from bayesdyn.structure.grammar import parse_statement, split_statements
+from bayesdyn.structure.groups_written import SPREAD, groups_named, spread_out
 from bayesdyn.structure.products import (
     LABEL_REMEDY,
     expanded,
@@ -34,8 +34,6 @@ from bayesdyn.structure.spec import (
 )
 from bayesdyn.structure.statements import Placed, Statements, place
 from bayesdyn.structure.words import did_you_mean, sentence
-
-type Level = Literal["dyad", "session"]
 
 
 def read_statements(
@@ -72,6 +70,7 @@ def read_statements(
         [(placed.item.outcome, placed.item.term.key) for placed in statements.paths],
         [placed.expanded for placed in statements.paths],
     )
+    statements.varying = spread_out(statements.varying, statements.paths)
     statements.complete = not faults.faults
     return statements
 
@@ -108,13 +107,16 @@ class _Reader:
     def _regression(self, tree: Tree[Token]) -> None:
         names, _, *items = tree.children
         items = [item for item in items if isinstance(item, Tree)]
-        outcomes = _names(names)
-        for outcome in outcomes:
+        outcomes = self._targets(names)
+        for outcome, spread in outcomes:
             # What is wrong on the right is said once, not once per outcome.
-            again = outcome is not outcomes[0]
+            again = outcome is not outcomes[0][0]
             for item in items:
                 if item.data == "group":
-                    self._group(outcome, item, again)
+                    self._group(outcome, item, again, spread)
+                elif item.data == "path" and spread:
+                    remedy = f"Write groups only, e.g. {SPREAD}({outcome}) ~ (1 | dyad)"
+                    self.fault(_start(item), f"a path on the residual SD of {outcome.value!r}", remedy)
                 elif item.data == "path":
                     self._path(outcome, item, again)
         for item in items:
@@ -159,7 +161,22 @@ class _Reader:
             return []
         return expanded(whole)
 
-    def _group(self, outcome: Token, tree: Tree[Token], again: bool) -> None:
+    def _targets(self, names: Tree[Token] | Token) -> list[tuple[Token, bool]]:
+        """Return each construct left of an operator, and whether its residual SD is meant."""
+        found: list[tuple[Token, bool]] = []
+        for part in names.children if isinstance(names, Tree) else [names]:
+            if isinstance(part, Tree):
+                function, _, name, *_ = _tokens(part)
+                if function.value != SPREAD:
+                    near = did_you_mean(function.value, (SPREAD,))
+                    remedy = sentence(near, f"Only {SPREAD}(x) can stand here")
+                    self.fault(function.start_pos, f"unknown function {function.value!r}", remedy)
+                found.append((name, True))
+            elif part.type == "NAME":
+                found.append((part, False))
+        return found
+
+    def _group(self, outcome: Token, tree: Tree[Token], again: bool, spread: bool = False) -> None:
         bar = next(
             i for i, part in enumerate(tree.children) if isinstance(part, Token) and part.type == "BAR"
         )
@@ -178,35 +195,33 @@ class _Reader:
                 self.fault(part.start_pos, f"unexpected number {part.value!r} in a group", remedy)
         if not intercept and not slopes and not again:
             self.fault(_start(tree), "nothing varies in this group", "Write (1 | dyad), or leave it out")
+        if spread and slopes and not again:
+            remedy = f"Write {SPREAD}({outcome}) ~ (1 | dyad)"
+            self.fault(_start(tree), "a slope of a residual SD", remedy)
         line, column = self._at(_start(tree))
         terms = [term for term, _ in slopes]
         terms = once(terms, [term.key for term in terms], [product for _, product in slopes])
         for level in levels:
-            varying = Varying(outcome.value, level, intercept, tuple(terms), line=line)
+            varying = Varying(outcome.value, level, intercept, tuple(terms), spread, line=line)
             self.found.varying.append(Placed(varying, line, column, level))
 
-    def _levels(self, grouping: list[Token], again: bool) -> tuple[Level, ...]:
+    def _levels(self, grouping: list[Token], again: bool) -> tuple[str, ...]:
         names = [token for token in grouping if token.type == "NAME"]
-        values = tuple(token.value for token in names)
         nested = any(token.type == "SLASH" for token in grouping)
-        # A session id is unique within its dyad only, so session always means dyad:session.
-        if values in (("dyad",), ("session",)):
-            return cast("tuple[Level, ...]", values)
-        if values == ("dyad", "session"):
-            return ("dyad", "session") if nested else ("session",)
+        found = groups_named(tuple(token.value for token in names), nested)
+        if not isinstance(found, Misfit):
+            return found
         if not again:
-            odd = next((token for token in names if token.value not in LEVELS), names[0])
-            what = "unknown group" if odd.value not in LEVELS else "unknown nesting from"
-            groups = "The groups are dyad, session and dyad/session"
-            self.fault(
-                odd.start_pos, f"{what} {odd.value!r}", sentence(did_you_mean(odd.value, LEVELS), groups)
-            )
+            self.fault(names[found.offset].start_pos, found.what, found.remedy)
         return ()
 
     def _residual(self, tree: Tree[Token]) -> None:
         left, _, right = tree.children
-        for first in _names(left):
-            for second in _names(right):
+        sides = [self._targets(side) for side in (left, right)]
+        for name in (name for side in sides for name, spread in side if spread):
+            self.fault(name.start_pos, f"a residual SD, of {name.value!r}, in ~~", f"Write {name} alone")
+        for first, _ in sides[0]:
+            for second, _ in sides[1]:
                 line, column = self._at(second.start_pos)
                 pair = ResidualPair(first.value, second.value, line=line)
                 self.found.residuals.append(Placed(pair, line, column, second.value))
@@ -265,10 +280,6 @@ class _Reader:
 def _tokens(tree: Tree[Token] | Token) -> list[Token]:
     children = tree.children if isinstance(tree, Tree) else [tree]
     return [child for child in children if isinstance(child, Token)]
-
-
-def _names(tree: Tree[Token] | Token) -> list[Token]:
-    return [token for token in _tokens(tree) if token.type == "NAME"]
 
 
 def _start(tree: Tree[Token]) -> int:

@@ -2,18 +2,21 @@
 
 For an exchange with one before it, the factor matrix F has these blocks of columns:
 
-===========  =====  =====================================================================
-block        width  column
-===========  =====  =====================================================================
-one          1      1
-now          C      state now, centred as the model says
-lag          C      state at the exchange before, centred as the model says
-deviation    C      state at the exchange before, less its session's latent mean
-session      C      the session's latent mean
-dyad         C      the dyad's latent mean
-covariate    Q      covariates now
-covariate 1  Q      covariates at the exchange before
-===========  =====  =====================================================================
+=============  =====  ===================================================================
+block          width  column
+=============  =====  ===================================================================
+one            1      1
+now            C      state now, centred as the model says
+session        C      the session's latent mean
+dyad           C      the dyad's latent mean
+covariate      Q      covariates now
+lag k          C      state k exchanges before, centred as the model says
+deviation k    C      state k exchanges before, less its session's latent mean
+covariate k    Q      covariates k exchanges before
+=============  =====  ===================================================================
+
+with the last three for each k from 1 to the model's order, its longest lag. Where a session has no exchange
+k before, k > 1, a state is taken to have been at its session's latent mean, a covariate as at the first.
 """
 
 from dataclasses import dataclass
@@ -24,7 +27,7 @@ import numpy as np
 from bayesdyn.errors import EngineError, FaultList
 from bayesdyn.structure.spec import Factor, ModelSpec, Path, Term
 
-BLOCKS = ("one", "now", "lag", "deviation", "session", "dyad", "covariate", "covariate_lag")
+LAGGED = ("lag", "deviation", "covariate_lag")
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,27 @@ class TermTable:
     slope_effect: np.ndarray
     slope_group: tuple[str, ...]
 
+    def in_group(self, group: str) -> np.ndarray:
+        """Return which of the varying slopes vary by a group, as indices."""
+        return np.flatnonzero([name == group for name in self.slope_group])
 
-def offsets(constructs: int, covariates: int) -> dict[str, int]:
-    """Return the first column of each block of the factor matrix, and its ``width``."""
-    sizes = dict(zip(BLOCKS, (1, *[constructs] * 5, covariates, covariates), strict=True))
+
+def lagged(block: str, lag: int) -> str:
+    """Return the name of one of the blocks :data:`LAGGED` at a lag."""
+    return f"{block} {lag}"
+
+
+def offsets(constructs: int, covariates: int, order: int = 1) -> dict[str, int]:
+    """Return the first column of each block of the factor matrix, and its ``width``.
+
+    Parameters
+    ----------
+    constructs, covariates, order
+        C, Q and the longest lag.
+    """
+    sizes = {"one": 1, "now": constructs, "session": constructs, "dyad": constructs, "covariate": covariates}
+    widths = dict(zip(LAGGED, (constructs, constructs, covariates), strict=True))
+    sizes |= {lagged(block, k): widths[block] for k in range(1, order + 1) for block in LAGGED}
     starts, at = {}, 0
     for block, size in sizes.items():
         starts[block] = at
@@ -87,25 +107,22 @@ def tabulate(
     Raises
     ------
     EngineError
-        Lags of more than one exchange, or slopes that vary over a term between sessions.
+        Means of covariates, or slopes that vary over a term between sessions.
     """
     faults = FaultList()
-    start = offsets(len(constructs), len(covariates))
+    start = offsets(len(constructs), len(covariates), spec.order)
 
     def column(factor: Factor, dynamic: bool, path: Path | None) -> int:
         where = f"line {path.line}" if path else ""
-        if factor.kind == "lag" and factor.lag != 1:
-            faults.add(f"{factor} goes back more than one exchange", "Use lag(x)", where)
         if factor.name in covariates:
-            block = "covariate_lag" if factor.kind == "lag" else "covariate"
+            block = lagged("covariate_lag", factor.lag) if factor.kind == "lag" else "covariate"
             if factor.kind == "mean":
                 faults.add(
                     f"{factor} is the mean of a covariate", "Give the mean as a covariate of its own", where
                 )
             return start[block] + covariates.index(factor.name)
-        block = {"now": "now", "lag": "deviation" if dynamic else "lag", "mean": factor.level or "session"}[
-            factor.kind
-        ]
+        past = lagged("deviation" if dynamic else "lag", factor.lag)
+        block = {"now": "now", "lag": past, "mean": factor.level or "session"}[factor.kind]
         return start[block] + constructs.index(factor.name)
 
     table: dict[tuple[int, ...], str] = {}
@@ -126,12 +143,12 @@ def tabulate(
             path_term.append(place(path.outcome, path.term, path))
             between.append(())
     slopes = []
-    for group in ("dyad", "session"):
+    for group in spec.groups:
         effect = 0
         for item in spec.varying:
             if item.group != group:
                 continue
-            effect += item.intercept
+            effect += item.intercept or item.spread
             for slope in item.slopes:
                 if slope.is_between:
                     faults.add(f"({slope} | {group}) varies over a mean", "Let a term within sessions vary")
@@ -164,6 +181,14 @@ def intercept_places(
     """Return, for a group's intercepts, their places among its effects and their outcomes' indices."""
     names = effect_names(spec, group)
     places = [(names.index(f"{name} ~ 1"), v) for v, name in enumerate(endogenous) if f"{name} ~ 1" in names]
+    return np.array([p for p, _ in places], dtype=int), np.array([v for _, v in places], dtype=int)
+
+
+def spread_places(spec: ModelSpec, group: str, endogenous: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for a group's residual SDs, their places among its effects and their outcomes' indices."""
+    names = effect_names(spec, group)
+    wanted = [(f"sigma({name}) ~ 1", v) for v, name in enumerate(endogenous)]
+    places = [(names.index(name), v) for name, v in wanted if name in names]
     return np.array([p for p, _ in places], dtype=int), np.array([v for _, v in places], dtype=int)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import flat, measures_of, posterior_of, spec_of
 from bayesdyn.structure.problem import Problem, prepare
-from bayesdyn.structure.terms import offsets
+from bayesdyn.structure.terms import lagged
 from bayesdyn.sweeps.planning.moments import Moments
 
 type Floats = NDArray[np.float64]
@@ -92,7 +92,7 @@ def equation_of(fit: xr.DataTree, path_name: str) -> Equation:
     ]
     names = tuple(path.name for path, _ in chosen)
     factors = observed_factors(problem)
-    now = offsets(len(problem.constructs), len(problem.covariates))["now"]
+    now = problem.blocks["now"]
     widest = problem.terms.columns.shape[1]
     own = [now + problem.constructs.index(outcome), *[0] * (widest - 1)]
     columns = np.array([*(problem.terms.columns[m] for _, m in chosen), own])
@@ -145,18 +145,17 @@ def observed_factors(problem: Problem) -> Floats:
     dyad = _mean_of(score, problem.dyad_of)
     grand = np.nanmean(score, axis=0)
     centre = {"none": 0.0, "grand": grand, "session": session, "dyad": dyad}[problem.spec.centring]
-    started = (problem.previous >= 0)[:, None]
 
-    def before(values: Floats) -> Floats:
-        return np.where(started, values[problem.previous], np.nan)
+    def before(values: Floats, lag: int) -> Floats:
+        return np.where((problem.position >= lag)[:, None], values[np.arange(len(score)) - lag], np.nan)
 
-    return np.concatenate(
-        [
-            np.ones((len(score), 1)), score - centre, before(score - centre), before(score - session),
-            session, dyad, problem.covariate, before(problem.covariate),
-        ],
-        axis=1,
-    )  # fmt: skip
+    past = [
+        before(values, lag)
+        for lag in range(1, problem.spec.order + 1)
+        for values in (score - centre, score - session, problem.covariate)
+    ]
+    now = [np.ones((len(score), 1)), score - centre, session, dyad, problem.covariate]
+    return np.concatenate([*now, *past], axis=1)
 
 
 def tilt_of(score: Floats) -> tuple[float, float]:
@@ -172,11 +171,14 @@ def _moments(
     problem: Problem, columns: NDArray[np.int64], factors: Floats, omega: Floats, names: tuple[str, ...]
 ) -> Moments:
     size = len(problem.constructs)
-    start = offsets(size, len(problem.covariates))
+    start, lags = problem.blocks, range(1, problem.spec.order + 1)
     noisy = {start["now"] + c: c for c in range(size)}
-    noisy |= {start[block] + c: size + c for block in ("lag", "deviation") for c in range(size)}
+    noisy |= {
+        start[lagged(block, lag)] + c: size * lag + c
+        for block in ("lag", "deviation") for lag in lags for c in range(size)
+    }  # fmt: skip
     rows, terms = len(factors), len(columns)
-    column = np.full((terms, 2), 2 * size)
+    column = np.full((terms, 2), -1)
     clean, rest = np.ones((rows, terms)), np.zeros((rows, terms, 2))
     faults = FaultList()
     for m, members in enumerate(columns):

@@ -22,7 +22,8 @@ class Moments:
     Attributes
     ----------
     column
-        (T + 1, 2) which error each noisy factor has: construct c now, C + c at the exchange before, 2C none.
+        (T + 1, 2) which error each noisy factor has: ``C k + c`` that of construct c, k exchanges before; -1
+        none.
     product
         (T + 1, 2, T + 1, 2) means of products of what multiplies those errors, as observed.
     clean
@@ -53,7 +54,7 @@ class Moments:
             (C, C) error covariance that the scores are taken to have: true moments are the observed ones less
             it. None: that of these moments.
         """
-        full = _twice(self.omega if omega is None else omega)
+        full = self._at_lags(self.omega if omega is None else omega)
         a, b = self.column[:, :, None, None], self.column[None, None, :, :]
         true = self.product - self._in_product(full)
         linear = np.einsum("aibj,aibj->ab", true, full[a, b])
@@ -64,7 +65,7 @@ class Moments:
 
     def with_errors(self, omega: Floats) -> "Moments":
         """Return the moments of the same true scores with errors of another covariance."""
-        change = self._in_product(_twice(omega)) - self._in_product(_twice(self.omega))
+        change = self._in_product(self._at_lags(omega)) - self._in_product(self._at_lags(self.omega))
         return replace(self, product=self.product + change, omega=omega)
 
     def _in_product(self, full: Floats) -> Floats:
@@ -72,11 +73,10 @@ class Moments:
         other = self.column[:, ::-1]
         return self.clean[:, None, :, None] * full[other[:, :, None, None], other[None, None]]
 
-
-def _twice(omega: Floats) -> Floats:
-    """Return the error covariance of constructs now, at the exchange before, and of what has no error."""
-    size = len(omega)
-    full = np.zeros((2 * size + 1, 2 * size + 1))
-    full[:size, :size] = omega
-    full[size : 2 * size, size : 2 * size] = omega
-    return full
+    def _at_lags(self, omega: Floats) -> Floats:
+        """Return the error covariance of constructs now and at each lag, and last of what has no error."""
+        lags = self.column.max() // len(omega) + 1
+        size = lags * len(omega)
+        full = np.zeros((size + 1, size + 1))
+        full[:size, :size] = np.kron(np.eye(lags), omega)
+        return full
