@@ -354,9 +354,11 @@ def specs(draw) -> ModelSpec:
             fixed = draw(st.none() | VALUES)
             label = draw(st.sampled_from(("", "k", "l", "or_"))) if fixed is None else ""
             paths.append(Path(outcome, term, label, fixed))
-        for group in draw(st.permutations(("dyad", "session"))):
+        for group in draw(st.permutations(("dyad", "session", "therapist"))):
             slopes = tuple(draw(st.lists(st.sampled_from(terms), max_size=2, unique=True)))
             varying.append(Varying(outcome, group, draw(st.booleans()) or not slopes, slopes))
+        if draw(st.booleans()):
+            varying.append(Varying(outcome, "dyad", spread=True))
     labels = [path.label for path in paths if path.label]
     definition = Definition("q", f"{labels[0]} * 2 > -.5") if labels else Definition("q", "1 < 2")
     words = st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(str.strip)
