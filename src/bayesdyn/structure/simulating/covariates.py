@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -34,7 +33,7 @@ class Covariate:
     """
 
     law: str | tuple[str, ...] = "normal"
-    level: Literal["exchange", "session", "dyad"] = "exchange"
+    level: str = "exchange"
     share: float = 0.5
 
 
@@ -99,7 +98,7 @@ def draw_covariates(
     """
     found = {}
     for name, covariate in asked.items():
-        units = {
+        units: np.ndarray = {
             "exchange": np.arange(len(index)),
             "session": pd.factorize(index["label"])[0],
             "dyad": pd.factorize(index["dyad"])[0],
@@ -120,7 +119,7 @@ def draw_covariates(
 
 
 def numeric(name: str, drawn: Mapping[str, np.ndarray], index: pd.DataFrame) -> np.ndarray:
-    """Return what a term's covariate is at each exchange (N,): a number, 0 or 1 of a contrast, or the phase."""
+    """Return a covariate of terms at each exchange (N,): as drawn, a contrast's 0 and 1, or the phase."""
     if name in drawn:
         return drawn[name].astype(float)
     base = covariate_of(name)

@@ -1,4 +1,4 @@
-"""How many exchanges a session has, and how many sessions a dyad: fixed, uniform, observed, or overdispersed."""
+"""How many exchanges a session has, and sessions a dyad: fixed, uniform, observed, or overdispersed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,11 +55,11 @@ def check_lengths(argument: str, asked: Lengths, faults: FaultList) -> None:
     match asked:
         case Observed():
             counts = np.asarray(asked.counts)
-            if counts.ndim != 1 or not counts.size or not all(map(_is_count, counts.tolist())):
+            if counts.ndim != 1 or not counts.size or not all(map(is_count, counts.tolist())):
                 faults.add(f"{argument}: the observed counts are no list of whole numbers from 1 up", _FORMS)
         case NegativeBinomial():
             above = asked.mean - asked.least
-            if not _is_count(asked.least):
+            if not is_count(asked.least):
                 faults.add(f"{argument}: least is {asked.least!r}", "Give a whole number from 1 up")
             elif not above > 0:
                 faults.add(f"{argument}: the mean {asked.mean:g} is not above the least, {asked.least}",
@@ -68,10 +68,10 @@ def check_lengths(argument: str, asked: Lengths, faults: FaultList) -> None:
                 faults.add(f"{argument}: SD {asked.sd:g} is too small for a negative binomial of that mean",
                            f"Give one above {np.sqrt(above):.3g}, or a range (low, high)")  # fmt: skip
         case (low, high) if isinstance(asked, tuple):
-            if not (_is_count(low) and _is_count(high) and low <= high):
+            if not (is_count(low) and is_count(high) and low <= high):
                 faults.add(f"{argument} is ({low}, {high})", "Give (low, high), whole numbers from 1 up")
         case _:
-            if not _is_count(asked):
+            if not is_count(asked):
                 faults.add(f"{argument} is {asked!r}", _FORMS)
 
 
@@ -89,8 +89,9 @@ def draw_length(asked: Lengths, rng: np.random.Generator) -> int:
             return int(asked)
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
+def is_count(value: object) -> bool:
+    """Return whether a value is a whole number from 1 up."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 1
 
 
 _FORMS = "Give a whole number from 1 up, a range (low, high), Observed([...]) or NegativeBinomial(mean, sd)"

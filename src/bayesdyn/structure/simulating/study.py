@@ -18,7 +18,7 @@ from bayesdyn.structure.simulating.covariates import (
     numeric,
     with_contrasts,
 )
-from bayesdyn.structure.simulating.lengths import Lengths, check_lengths, draw_length
+from bayesdyn.structure.simulating.lengths import Lengths, check_lengths, draw_length, is_count
 from bayesdyn.structure.simulating.spreads import Covariances, Spreads, covariances
 from bayesdyn.structure.simulating.truth import coefficients, in_names_of_fit
 from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec, with_default_laws
@@ -141,7 +141,7 @@ def plan_study(
     InputError
         At once where the covariates leave unclear what is a construct.
     """
-    if isinstance(size.dyads, bool) or not isinstance(size.dyads, int) or size.dyads < 1:
+    if not is_count(size.dyads):
         faults.add(f"dyads is {size.dyads!r}", "Give a whole number from 1 up")
     check_lengths("sessions", size.sessions, faults)
     check_lengths("exchanges", size.exchanges, faults)
