@@ -104,7 +104,7 @@ def simulate(
     spread = np.exp(rng.error.normal(0.0, 0.2, latent.shape))
     se = error_sd * spread / np.sqrt(np.mean(spread**2, axis=0))
     noise = rng.error.standard_normal(latent.shape) @ np.linalg.cholesky(corr).T
-    kappa = wrong * rng.kappa.standard_normal(len(names))
+    kappa = np.where(wrong > 0, wrong * rng.kappa.standard_normal(len(names)), 0.0)
     score = latent + se * np.exp(kappa / 2) * noise
     mask = rng.mask.random(latent.shape) < unrated
     mask |= rng.gap.random((len(latent), 1)) < missing_exchanges

@@ -148,10 +148,9 @@ def plan_study(
     given = described(covariates)
     before = len(faults.faults)
     check_covariates(spec, given, faults)
+    coded = with_contrasts(spec, given, faults) if len(faults.faults) == before else spec
     if len(faults.faults) > before:
         faults.raise_if_any(TITLE)
-    coded = with_contrasts(spec, given, faults)
-    faults.raise_if_any(TITLE)
     contrasts = {name for name in coded.names if name not in spec.names}
     outside = {*BUILT_IN_COVARIATES, *given, *contrasts, *(name for name in spec.names if "[" in name)}
     constructs = tuple(name for name in coded.names if name not in outside)
