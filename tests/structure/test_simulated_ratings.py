@@ -3,6 +3,8 @@
 Thresholds of statistical tests are four Monte Carlo standard errors: one seed in 16,000 fails by chance.
 """
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -211,6 +213,17 @@ def test_the_rater_model_finds_what_the_ratings_were_made_with(spec):
         np.testing.assert_allclose(measures[name], truth[name], atol=tolerance, err_msg=name)
     assert (measures["shared_error_lower"] < 0.2).all()
     assert (measures["shared_error_upper"] > 0.2).all()
+
+
+def test_the_example_of_the_documentation_runs(root, capsys):
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (root / "docs" / "simulation.md").read_text(encoding="utf-8"), re.S
+    )
+    exec(compile(code, "simulation.md", "exec"), {})
+    told = capsys.readouterr().out
+    assert "disclosure ~ modality[online]" in told
+    assert "twice" in told
+    assert "h2" in told
 
 
 BAD = {

@@ -50,13 +50,11 @@ def fitted(spec, made):
     problem = prepare(measures, spec)
     model = build(problem)
     drawn = {}
-    for one in model.deterministics:
-        dims = model.named_vars_to_dims[str(one.name)]
-        coords = {dim: list(model.coords[dim]) for dim in dims}
-        size = [len(values) for values in coords.values()]
-        drawn[str(one.name)] = xr.DataArray(
-            np.ones((1, 1, *size)), dims=("chain", "draw", *dims), coords=coords
-        )
+    kept = [str(one.name) for one in (*model.deterministics, *model.free_RVs) if "_raw" not in str(one.name)]
+    for name in [name for name in kept if name in model.named_vars_to_dims]:
+        coords = {dim: list(model.coords[dim]) for dim in model.named_vars_to_dims[name]}
+        ones = np.ones((1, 1, *map(len, coords.values())))
+        drawn[name] = xr.DataArray(ones, dims=("chain", "draw", *coords), coords=coords)
     posterior = xr.Dataset(drawn).assign_coords(chain=[0], draw=[0])
     latent = posterior["latent"].isel(chain=0).rename(draw="sample").drop_vars("chain")
     groups = {"posterior": posterior.drop_vars("latent"), "sample_stats": xr.Dataset()}
