@@ -6,6 +6,7 @@ import xarray as xr
 import bayesdyn as bd
 from bayesdyn.fitting.run import Settings, assemble
 from bayesdyn.structure.problem import prepare
+from truths import whole_residual_cov
 
 MEDIATED = """
 [model]
@@ -58,7 +59,7 @@ def drawn_fit(model=MEDIATED, measurement="known", draws=60, chains=2, seed=11, 
 
     # Correlations of the residuals are .2 where the model frees them; the scales differ by construct.
     scales = np.linspace(0.5, 1.0, len(own))
-    residual = true["residual_cov"].sel(endogenous=own, endogenous2=own).values * np.outer(scales, scales)
+    residual = whole_residual_cov(true).sel(endogenous=own, endogenous2=own).values * np.outer(scales, scales)
     values = {
         "path": (("path_name",), path),
         "residual_cov": (("endogenous", "endogenous2"), cov(residual)),
@@ -66,6 +67,8 @@ def drawn_fit(model=MEDIATED, measurement="known", draws=60, chains=2, seed=11, 
         "level_mean": (("endogenous",), 0.1 * rng.standard_normal((*shape, len(own)))),
     }
     for group, labels_of in (("dyad", problem.dyads), ("session", problem.sessions)):
+        if f"{group}_effects" not in true:
+            continue
         names = [str(name) for name in true[f"{group}_effect"].values]
         kept = [name for name in names if name.split(" ~ ")[0] in own]
         if not kept:
@@ -84,6 +87,8 @@ def drawn_fit(model=MEDIATED, measurement="known", draws=60, chains=2, seed=11, 
         "session": list(problem.sessions),
     }
     for group in ("dyad", "session"):
+        if f"{group}_effects" not in true:
+            continue
         kept = [str(name) for name in true[f"{group}_effect"].values if str(name).split(" ~ ")[0] in own]
         coords |= {f"{group}_effect": kept, f"{group}_effect2": kept}
     used = {dim for dims, _ in values.values() for dim in dims}

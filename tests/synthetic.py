@@ -6,6 +6,7 @@ import xarray as xr
 import bayesdyn as bd
 from bayesdyn.fitting.run import Settings, assemble
 from bayesdyn.structure.problem import prepare
+from truths import whole_residual_cov
 
 
 def synthetic_fit(measurement="known", chains=2, draws=2000, spread=0.05, seed=3, model="chen2026"):
@@ -25,7 +26,7 @@ def fit_around(spec, measures, truth, measurement="known", chains=2, draws=2000,
         values[name] = truth[name]
     own = list(problem.endogenous)
     for name in ("residual_cov", "start_cov"):
-        values[name] = truth["residual_cov"].sel(endogenous=own, endogenous2=own)
+        values[name] = whole_residual_cov(truth).sel(endogenous=own, endogenous2=own)
     values["level_mean"] = truth["level_mean"].sel(endogenous=own)
     posterior = xr.Dataset(
         {

@@ -14,7 +14,15 @@ from bayesdyn.tables import check_exchanges
 
 COMMANDS = [
     *(["read"], ["rate"], ["agree"], ["measure"], ["fit"], ["claims"], ["sensitivity"], ["plan"], ["report"]),
-    *(["simulate"], ["init"], ["run"], ["demo"], ["local", "fetch"], ["local", "serve"]),
+    *(
+        ["simulate"],
+        ["simulate-ratings"],
+        ["init"],
+        ["run"],
+        ["demo"],
+        ["local", "fetch"],
+        ["local", "serve"],
+    ),
 ]
 HEAVY = ("pandas", "xarray", "pandera", "openai", "pymc", "jax", "arviz", "matplotlib", "scipy", "pydantic")
 
@@ -75,6 +83,16 @@ BAD = {
     "an unknown model": ("simulate", "chen2027", "--random-seed", "1"),
     "a model with a fault": ("simulate", "{dir}/model.toml", "--random-seed", "1"),
     "an option that is no number": ("simulate", "chen2026", "--reliability", "high", "--random-seed", "1"),
+    "lengths of no law": ("simulate", "chen2026", "--random-seed", "1", "--exchanges", "mean=5"),
+    "an unknown spread": ("simulate", "chen2026", "--random-seed", "1", "--spread", "dyad=1"),
+    "a spread said twice": (
+        *("simulate", "chen2026", "--random-seed", "1"),
+        *("--spread", "dyad_sd=1", "--spread", "dyad_sd[disclosure ~ 1]=1"),
+    ),
+    "a covariate that is not there": (
+        *("simulate-ratings", "chen2026", "--random-seed", "1", "--covariate", "age=normal@dyad"),
+    ),
+    "points that are no range": ("simulate-ratings", "chen2026", "--random-seed", "1", "--points", "5"),
     "a study that is not there": ("run", "{dir}/study.toml"),
     "transcripts that are not there": ("init", "{dir}/study", "--transcripts", "{dir}/nothing"),
     "unknown weights": ("local", "fetch", "gpt9"),
@@ -159,6 +177,54 @@ def test_simulate_writes_measures_and_the_truth(tmp_path):
     found = read_dataset(tmp_path / "m.nc", "measures")
     assert found["reliability"].sel(construct="empathy") == 0.5
     assert "path" in read_dataset(tmp_path / "t.nc", "truth")
+
+
+def test_simulate_takes_lengths_spreads_covariates_and_gaps(tmp_path):
+    model = tmp_path / "planned.toml"
+    model.write_text(
+        '[model]\nname = "planned"\npaths = """\ny ~ x + age + way\ny ~ (1 + x | dyad)\ny ~~ x\n"""\n'
+        '[constructs]\ntherapist = ["x"]\n'
+    )
+    done = call(
+        *("simulate", model, "--dyads", "4", "--sessions", "1,3,3", "--exchanges", "mean=5,sd=4"),
+        *(
+            "--spread",
+            "dyad_sd[y ~ x]=0.4",
+            "--spread",
+            "residual_corr[y ~~ x]=-0.5",
+            "--spread",
+            "start_sd=1",
+        ),
+        *("--covariate", "age=normal@dyad", "--covariate", "way=near/far away@session"),
+        *("--kappa-sd", "0.2", "--missing", "x=0.5", "--missing-exchanges", "0.1", "--random-seed", "3"),
+        *("--out", tmp_path / "m.nc", "--truth-out", tmp_path / "t.nc"),
+    )
+    assert done.exit_code == 0, done.output
+    from bayesdyn.artefacts import read_dataset
+
+    found, truth = read_dataset(tmp_path / "m.nc", "measures"), read_dataset(tmp_path / "t.nc", "truth")
+    assert set(found["way"].values) == {"near", "far away"}
+    slope = {"dyad_effect": "y ~ x", "dyad_effect2": "y ~ x"}
+    assert float(truth["dyad_cov"].sel(slope)) == pytest.approx(0.16)
+    assert float(truth["cross_cov"].squeeze()) == pytest.approx(-0.4)
+    assert (found["kappa_sd"] == 0.2).all()
+
+
+def test_simulate_ratings_writes_ratings_and_the_truth(tmp_path):
+    done = call(
+        *("simulate-ratings", "chen2026", "--dyads", "3", "--sessions", "1", "--exchanges", "6"),
+        *("--llms", "2", "--coders", "1", "--coded", "0.5", "--points", "1:5", "--floor", "disclosure=0.4"),
+        *("--error-sd", "0.4", "--shared-error", "0.1", "--replicates", "2", "--replicate-sd", "0.2"),
+        *("--random-seed", "3", "--out", tmp_path / "r.parquet", "--truth-out", tmp_path / "t.nc"),
+    )
+    assert done.exit_code == 0, done.output
+    from bayesdyn.artefacts import read_dataset, read_table
+
+    ratings = read_table(tmp_path / "r.parquet", "ratings")
+    rows = ratings.groupby("rater").size()
+    assert rows.to_dict() == {"coder1": 9 * 6, "llm1": 18 * 6 * 2, "llm2": 18 * 6 * 2}
+    assert set(ratings["value"]) <= {1, 2, 3, 4, 5}
+    assert (read_dataset(tmp_path / "t.nc", "truth")["error_sd"] == 0.4).all()
 
 
 def test_init_lays_out_a_study_once(tmp_path):

@@ -2,9 +2,10 @@
 
 The public face, in the order of a study: :func:`read_transcripts`, :func:`rate`, :func:`read_ratings`,
 :func:`agreement`, :func:`measure` (or :func:`as_measures`), :func:`load_model`, :func:`simulate`,
-:func:`fit`, :func:`summary`, :func:`check_claims`, :func:`sensitivity`, :func:`plan_ratings`,
-:func:`report`, :func:`load_example`; and :mod:`bayesdyn.effects`, what follows from a fit. Each is imported
-when first used: ``import bayesdyn`` itself is light.
+:func:`simulate_ratings`, :func:`fit`, :func:`summary`, :func:`check_claims`, :func:`sensitivity`,
+:func:`plan_ratings`, :func:`report`, :func:`load_example`; and two rooms: ``effects``, what follows from a
+fit, and ``simulating``, what simulated studies are described by. Each is imported when first used:
+``import bayesdyn`` itself is light.
 """
 
 from importlib import import_module
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from bayesdyn.ratings.rate import rate
     from bayesdyn.ratings.tables import read_ratings
     from bayesdyn.reporting.html import report
+    from bayesdyn.structure import simulating as simulating
     from bayesdyn.structure.model_file import load_model
     from bayesdyn.structure.simulate import simulate
+    from bayesdyn.structure.simulate_ratings import simulate_ratings
     from bayesdyn.study.run import load_example
     from bayesdyn.sweeps.planning.plan import plan_ratings
     from bayesdyn.sweeps.sensitivity import sensitivity
@@ -36,6 +39,7 @@ _HOMES = {
     "as_measures": "bayesdyn.measures.build",
     "load_model": "bayesdyn.structure.model_file",
     "simulate": "bayesdyn.structure.simulate",
+    "simulate_ratings": "bayesdyn.structure.simulate_ratings",
     "fit": "bayesdyn.fitting.run",
     "summary": "bayesdyn.fitting.summaries",
     "check_claims": "bayesdyn.fitting.claims",
@@ -44,6 +48,8 @@ _HOMES = {
     "report": "bayesdyn.reporting.html",
     "load_example": "bayesdyn.study.run",
 }
+_ROOMS = {"effects": "bayesdyn.effects", "simulating": "bayesdyn.structure.simulating"}
+"""Of several names each: ``bd.effects.contrast(fit, "se - oe")``."""
 
 __all__ = [
     "agreement",
@@ -60,6 +66,7 @@ __all__ = [
     "report",
     "sensitivity",
     "simulate",
+    "simulate_ratings",
     "summary",
 ]
 
@@ -69,8 +76,8 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("bayesdyn")
-    if name == "effects":  # a room of functions, no function: bd.effects.contrast(fit, "se - oe")
-        return import_module("bayesdyn.effects")
+    if name in _ROOMS:
+        return import_module(_ROOMS[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'bayesdyn' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
@@ -79,4 +86,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, "__version__", "effects"})
+    return sorted({*globals(), *_HOMES, *_ROOMS, "__version__"})

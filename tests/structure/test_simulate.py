@@ -47,7 +47,7 @@ def test_innovations_have_the_reported_covariance(spec, made):
     measures, truth = made
     names = list(measures["construct"].values)
     latent = truth["latent"].values
-    dyads, labels = truth["dyad"].values, truth["session_label"].values
+    dyads, labels = truth["dyad"].values, truth["session"].values
     d = np.searchsorted(dyads, measures["dyad"].values)
     pairs = zip(measures["dyad"].values, measures["session"].values, strict=True)
     s = np.searchsorted(labels, [f"{dyad}:{session}" for dyad, session in pairs])
@@ -73,7 +73,7 @@ def test_innovations_have_the_reported_covariance(spec, made):
     for source in ("disclosure", "self_negative", "outward_negative"):
         before = (latent[:, names.index(source)] - level(source))[later - 1]
         residual = residual - float(path.sel(path_name=f"{y} ~ lag({source})")) * before
-    expected = float(truth["residual_cov"].sel(endogenous=y, endogenous2=y))
+    expected = float(truth["residual_cov"].sel(outcome=y, outcome2=y))
     assert residual.var() == pytest.approx(expected, rel=5 * np.sqrt(2 / residual.size))
     assert abs(residual.mean()) < 4 * np.sqrt(expected / residual.size)
 

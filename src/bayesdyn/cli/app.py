@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from bayesdyn.cli.models import add_models
 from bayesdyn.cli.rate import add_rate
+from bayesdyn.cli.simulating import add_simulating
 from bayesdyn.cli.stages import add_stages
 from bayesdyn.cli.study import add_local, add_study
 from bayesdyn.errors import BayesdynError, BayesdynWarning
@@ -57,6 +58,7 @@ def build_app() -> typer.Typer:
     add_rate(app, ledger)
     app.add_typer(ledger, name="ledger")
     add_models(app)
+    add_simulating(app)
     add_study(app)
     local = typer.Typer(help="The embedded rater: its weights and its server.", no_args_is_help=True)
     add_local(local)

@@ -33,7 +33,7 @@ class Measurement(StrEnum):
 
 def add_models(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (fit, claims, sensitivity, plan, report, simulate):
+    for command in (fit, claims, sensitivity, plan, report):
         app.command()(command)
 
 
@@ -199,40 +199,3 @@ def report(
         out=out,
     )
     say(f"wrote {out}")
-
-
-def simulate(
-    spec: Annotated[str, typer.Argument(help="A preset, or a model file.", show_default=False)],
-    random_seed: Seed,
-    dyads: Least1 = 40,
-    sessions: Least1 = 3,
-    exchanges: Annotated[str, typer.Option(help="Per session: a number, or LOW:HIGH.")] = "15:25",
-    reliability: Annotated[str, typer.Option(help="One number, or CONSTRUCT=NUMBER with commas.")] = "0.7",
-    truth: Annotated[list[str] | None, typer.Option(help="PATH=NUMBER: path name or label.")] = None,
-    missing: Annotated[float, typer.Option(help="Share of scores that are unrated.")] = 0.0,
-    out: Out = Path("measures.nc"),
-    truth_out: Annotated[Path | None, typer.Option(help="Where to write the truth.")] = None,
-) -> None:
-    """Simulate measures from a model whose coefficients are known.
-
-    Example: bayesdyn simulate chen2026 --dyads 20 --reliability 0.6 --random-seed 1
-    """
-    from bayesdyn.artefacts import write_dataset
-    from bayesdyn.structure.model_file import load_model
-    from bayesdyn.structure.simulate import simulate as run
-    from bayesdyn.study.manifest import check_out
-
-    check_out(out)
-    low, _, high = exchanges.partition(":")
-    lowest = number("--exchanges", low, int)
-    measures, true = run(
-        load_model(Path(spec)), dyads=dyads, sessions=sessions,
-        exchanges=(lowest, number("--exchanges", high, int)) if high else lowest,
-        reliability=numbers("--reliability", pairs("--reliability", [reliability]))
-        if "=" in reliability else number("--reliability", reliability, float),
-        truth=numbers("--truth", pairs("--truth", truth or [])), missing=missing, random_seed=random_seed,
-    )  # fmt: skip
-    write_dataset(measures, out, "measures")
-    if truth_out is not None:
-        write_dataset(true, truth_out, "truth")
-    say(f"wrote {out}: {measures.sizes['exchange']} exchanges")

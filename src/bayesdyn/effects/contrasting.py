@@ -11,8 +11,8 @@ from bayesdyn.effects.bands import COLUMNS, interval_attrs, row
 from bayesdyn.effects.equations import spec_as_fitted
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import posterior_of
-from bayesdyn.fitting.run import label_values
 from bayesdyn.structure.expression import evaluate, names_in, read_expression
+from bayesdyn.structure.quantities import label_values
 from bayesdyn.structure.spec import ModelSpec, Path
 from bayesdyn.structure.words import did_you_mean, sentence
 

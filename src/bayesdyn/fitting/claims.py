@@ -6,9 +6,9 @@ import xarray as xr
 
 from bayesdyn.errors import Fault, InputError
 from bayesdyn.fitting.fits import posterior_of, spec_of
-from bayesdyn.fitting.run import label_values
 from bayesdyn.structure.expression import evaluate
 from bayesdyn.structure.priors import resolve_priors
+from bayesdyn.structure.quantities import label_values
 from bayesdyn.structure.spec import ModelSpec
 
 _PRIOR_DRAWS = 20_000

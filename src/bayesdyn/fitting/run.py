@@ -10,9 +10,9 @@ import xarray as xr
 
 from bayesdyn.artefacts import sha256_dataset, sha256_text, versions
 from bayesdyn.errors import EngineError, FaultList
-from bayesdyn.structure.expression import evaluate
 from bayesdyn.structure.model_text import to_text
 from bayesdyn.structure.problem import Problem, prepare
+from bayesdyn.structure.quantities import defined, path_coordinates, split_residual_cov
 from bayesdyn.structure.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -143,7 +143,8 @@ def assemble(tree: xr.DataTree, problem: Problem, measures: xr.Dataset, settings
     raw = tree["posterior"].to_dataset()
     spec = problem.spec
     posterior = raw[[name for name in map(str, raw.data_vars) if name not in ("residual_cov", "start_cov")]]
-    posterior = posterior.assign(split_residual_cov(raw["residual_cov"], problem))
+    parts = split_residual_cov(raw["residual_cov"], spec, problem.constructs, problem.endogenous)
+    posterior = posterior.assign(parts)
     posterior["start_cov"] = raw["start_cov"]
     posterior = posterior.assign_coords(path_coordinates(spec))
     if spec.definitions:
@@ -160,57 +161,6 @@ def assemble(tree: xr.DataTree, problem: Problem, measures: xr.Dataset, settings
     fitted = xr.DataTree.from_dict(groups)
     fitted.attrs = _attributes(problem, measures, settings)
     return fitted
-
-
-def path_coordinates(spec: ModelSpec) -> dict[str, tuple[str, list[str]]]:
-    """Return the auxiliary coordinates of ``path``, along ``path_name``."""
-    return {
-        "path_outcome": ("path_name", [path.outcome for path in spec.paths]),
-        "path_term": ("path_name", [str(path.term) for path in spec.paths]),
-        "path_label": ("path_name", [path.label for path in spec.paths]),
-        "path_origin": ("path_name", [path.origin for path in spec.paths]),
-    }
-
-
-def label_values(path: xr.DataArray, spec: ModelSpec) -> dict[str, np.ndarray]:
-    """Return each label's draws, and each definition's in order, by name; shape (chain, draw)."""
-    first = {item.label: item.name for item in reversed(spec.paths) if item.label}
-    values = {label: path.sel(path_name=name).values for label, name in first.items()}
-    for definition in spec.definitions:
-        values[definition.name] = np.asarray(evaluate(definition.expression, values), dtype=float)
-    return values
-
-
-def defined(path: xr.DataArray, spec: ModelSpec) -> xr.DataArray:
-    """Return the defined quantities (chain, draw, quantity); a comparison is 1 where it holds, else 0."""
-    values = label_values(path, spec)
-    names = [definition.name for definition in spec.definitions]
-    return xr.DataArray(
-        np.stack([values[name] for name in names], axis=-1),
-        dims=("chain", "draw", "quantity"),
-        coords={"chain": path["chain"], "draw": path["draw"], "quantity": names},
-    )
-
-
-def split_residual_cov(cov: xr.DataArray, problem: Problem) -> dict[str, xr.DataArray]:
-    """Return ``residual_cov`` over the outcomes and ``predictor_cov`` over the noisy predictors.
-
-    Where the model frees a covariance between the two there is ``cross_cov`` (outcome, predictor) too.
-    """
-    predictors = [name for name in problem.spec.predictors(problem.constructs) if name in problem.endogenous]
-    outcomes = [name for name in problem.endogenous if name not in predictors]
-    parts = {}
-    for name, dim, members in (
-        ("residual_cov", "outcome", outcomes),
-        ("predictor_cov", "predictor", predictors),
-    ):
-        if members:
-            part = cov.sel(endogenous=members, endogenous2=members)
-            parts[name] = part.rename({"endogenous": dim, "endogenous2": f"{dim}2"})
-    if any((pair.left in predictors) != (pair.right in predictors) for pair in problem.spec.residuals):
-        crossed = cov.sel(endogenous=outcomes, endogenous2=predictors)
-        parts["cross_cov"] = crossed.rename({"endogenous": "outcome", "endogenous2": "predictor"})
-    return parts
 
 
 def _on_exchanges(values: Mapping[str, np.ndarray], problem: Problem) -> xr.Dataset:

@@ -180,11 +180,11 @@ def prepare(
 
     notes = [*coded.notes, *_gap_notes(row), *_level_notes(frame)]
     shift, scale = _standardisation(spec, picked, constructs, raw, raw_se, notes)
-    spec = _merge_levels(spec, frame, notes)
+    spec = merge_levels(spec, frame, notes)
     predictors = [constructs.index(name) for name in spec.predictors(constructs)]
     noisy = measurement != "none" or not rated[:, predictors].all()
     full = with_default_laws(spec, constructs) if noisy else spec
-    full = _merge_levels(full, frame, [])
+    full = merge_levels(full, frame, [])
     has_law = {path.outcome for path in full.paths}
     endogenous = tuple(
         sorted(
@@ -264,7 +264,7 @@ def _one_error(raw_se: np.ndarray, rated: np.ndarray) -> np.ndarray:
     return np.where(rated, np.sqrt(squared), np.nan)
 
 
-def _merge_levels(spec: ModelSpec, frame: pd.DataFrame, notes: list[str]) -> ModelSpec:
+def merge_levels(spec: ModelSpec, frame: pd.DataFrame, notes: list[str]) -> ModelSpec:
     """Drop session intercepts where every dyad has one session: the two levels are then one."""
     if frame.groupby("dyad")["session"].nunique().max() > 1:
         return spec

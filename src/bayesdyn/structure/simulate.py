@@ -7,31 +7,34 @@ fit of simulated measures is a check of the engine and not of itself.
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.laws import with_default_laws
-from bayesdyn.structure.priors import lag_class
-from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec, Path
-from bayesdyn.structure.states import draw_levels, draw_states, residual_covariance
-from bayesdyn.structure.terms import effect_names, tabulate
+from bayesdyn.structure.simulating.asked import ByConstruct, by_construct, check_share, error_correlation
+from bayesdyn.structure.simulating.covariates import Covariate
+from bayesdyn.structure.simulating.lengths import Lengths
+from bayesdyn.structure.simulating.spreads import Spreads
+from bayesdyn.structure.simulating.study import TITLE, Size, draw_study, plan_study, streams
+from bayesdyn.structure.spec import ModelSpec
 
 DEFAULT_RELIABILITY = 0.7
-_OWN_LAG, _CROSS_LAG = 0.3, 0.05
-_SCALE = (3.0, 0.8)  # raw = 3 + 0.8 standardised: the middle and a usual spread of a 1 to 5 scale
 
 
 def simulate(
     spec: ModelSpec,
     *,
     dyads: int = 40,
-    sessions: int = 3,
-    exchanges: int | tuple[int, int] = (15, 25),
-    reliability: Mapping[str, float] | float = DEFAULT_RELIABILITY,
+    sessions: Lengths = 3,
+    exchanges: Lengths = (15, 25),
+    reliability: ByConstruct = DEFAULT_RELIABILITY,
     truth: Mapping[str, float] | None = None,
+    spreads: Spreads | None = None,
+    covariates: Mapping[str, str | Covariate] | None = None,
     error_corr: np.ndarray | None = None,
-    missing: float = 0.0,
+    kappa_sd: ByConstruct = 0.0,
+    missing: ByConstruct = 0.0,
+    missing_exchanges: float = 0.0,
+    groups: Mapping[str, int] | None = None,
     random_seed: int,
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Simulate measures and return them with the truth, in the names of a fit.
@@ -40,75 +43,76 @@ def simulate(
     ----------
     spec
         The model; every predictor gets its default law (design section 6).
-    dyads, sessions
-        Number of dyads, and of sessions in each.
-    exchanges
-        Exchanges of a session: one number, or the lowest and highest of a uniform draw.
+    dyads
+        Number of dyads.
+    sessions, exchanges
+        Sessions of a dyad and exchanges of a session: one number for all; a tuple, the lowest and highest of
+        a uniform draw; ``NegativeBinomial(mean, sd)``; or ``Observed(counts)``, drawn with replacement.
     reliability
         Share of a score's variance within the corpus that is the true score's: one number, or by construct
         (0.7 where unnamed). Each exchange's se varies by a factor of about 1.5 around its construct's.
     truth
         Coefficients by path name or label, standardised. Unnamed: 0.15 for a main effect, -0.10 for a
         product, 0.3 for an own lag, 0.05 for another lag or a covariate.
+    spreads
+        Standard deviations and correlations of residuals, starts and levels; see there for the defaults.
+    covariates
+        What else the model names beside constructs and ``phase``: ``"normal"`` or ``"binary"``, one value
+        for each exchange, or a :class:`~bayesdyn.structure.simulating.covariates.Covariate`.
     error_corr
         (C, C) correlation of errors across constructs, in the order of the model's constructs; default none.
+    kappa_sd
+        How wrong the standard errors are: the true ones are ``se exp(kappa / 2)`` with kappa drawn from
+        N(0, kappa_sd^2) once per construct. One number, or by construct (0 where unnamed).
     missing
-        Share of scores that are unrated, at random.
+        Share of scores that are unrated, at random: one number, or by construct (0 where unnamed).
+    missing_exchanges
+        Share of exchanges that nobody rated at all, at random and independently of ``missing``.
+    groups
+        Number of groups of each kind that the model names besides dyads and sessions, such as
+        ``{"therapist": 10}``; one for every four dyads where unnamed. Dyads are dealt to them evenly.
     random_seed
-        Seed; split into independent streams for levels, states, errors and masks.
+        Seed; split into independent streams, so that a choice about errors moves no true score.
 
     Returns
     -------
     measures : xr.Dataset
-        Measures with dims (exchange, construct), with the fixed ``shift`` and ``scale``.
+        Measures with dims (exchange, construct), with the fixed ``shift`` and ``scale`` (the model's, else 3
+        and 0.8) and the covariates.
     truth : xr.Dataset
-        ``path`` (path_name), ``level_mean``, ``residual_cov``, ``dyad_cov``, ``session_cov``,
-        ``dyad_effects``, ``session_effects``, ``latent`` (exchange, construct): as in a fit's posterior.
+        What a fit's posterior has, without chain and draw: ``path``, ``defined``, ``residual_cov``,
+        ``predictor_cov``, ``cross_cov``, ``start_cov``, ``dyad_cov``, ``session_cov``, ``dyad_effects``,
+        ``session_effects``, ``level_mean``, ``kappa``; and ``latent`` (exchange, construct), in the order of
+        the measures. Where every dyad has one session its two levels are one, the dyad's, as in a fit.
 
     Raises
     ------
     InputError
-        A reliability outside (0, 1], a truth for an unknown path, covariates other than ``phase``, an
-        unstable process.
+        With everything wrong at once: unknown names (with the nearest), numbers out of bounds, correlations
+        that cannot hold together; and an unstable process.
     """
-    rng_level, rng_state, rng_error, rng_mask = (
-        np.random.default_rng(seed) for seed in np.random.SeedSequence(random_seed).spawn(4)
-    )
-    covariates = tuple(name for name in spec.names if name in BUILT_IN_COVARIATES)
-    constructs = tuple(name for name in spec.names if name not in covariates)
-    full = with_default_laws(spec, constructs)
-    has_law = {path.outcome for path in full.paths}
-    endogenous = tuple(
-        sorted((name for name in constructs if name in has_law), key=lambda n: full.party(n) == "client")
-    )
-    reliabilities = _reliabilities(constructs, reliability)
-    coefficients = _coefficients(full, covariates, truth or {})
-    table = tabulate(full, constructs, covariates, endogenous)
+    faults = FaultList()
+    size = Size(dyads, sessions, exchanges, groups or {})
+    plan = plan_study(spec, size, truth, spreads, covariates, faults)
+    names = plan.constructs
+    reliabilities = by_construct("reliability", reliability, names, DEFAULT_RELIABILITY, "(0, 1]", faults)
+    unrated = by_construct("missing", missing, names, 0.0, "[0, 1)", faults)
+    wrong = by_construct("kappa_sd", kappa_sd, names, 0.0, "[0, inf)", faults)
+    check_share("missing_exchanges", missing_exchanges, "[0, 1)", faults)
+    corr = error_correlation(error_corr, names, faults)
+    faults.raise_if_any(TITLE)
+    rng = streams(random_seed)
+    study = draw_study(plan, rng)
 
-    index = _index(dyads, sessions, exchanges, rng_level)
-    for group in spec.crossed:
-        index[group] = [f"{group}{int(label[1:]) % _groups(dyads)}" for label in index["dyad"]]
-    levels = draw_levels(full, endogenous, index, rng_level)
-    residual_cov = residual_covariance(full, endogenous)
-    latent = draw_states(
-        full, table, constructs, endogenous, covariates, coefficients, levels, residual_cov, index, rng_state
-    )
-
-    shift, scale = _SCALE
+    latent, shift, scale = study.latent, study.shift, study.scale
     error_sd = np.sqrt(latent.var(axis=0) * (1 - reliabilities) / reliabilities)
-    spread = np.exp(rng_error.normal(0.0, 0.2, latent.shape))
+    spread = np.exp(rng.error.normal(0.0, 0.2, latent.shape))
     se = error_sd * spread / np.sqrt(np.mean(spread**2, axis=0))
-    corr = np.eye(len(constructs)) if error_corr is None else np.asarray(error_corr, dtype=float)
-    noise = rng_error.standard_normal(latent.shape) @ np.linalg.cholesky(corr).T
-    score = latent + se * noise
-    mask = rng_mask.random(latent.shape) < missing
-    coords = {
-        "construct": list(constructs),
-        "construct2": list(constructs),
-        "dyad": ("exchange", index["dyad"].to_numpy()),
-        "session": ("exchange", index["session"].to_numpy()),
-        "t": ("exchange", index["t"].to_numpy()),
-    }
+    noise = rng.error.standard_normal(latent.shape) @ np.linalg.cholesky(corr).T
+    kappa = np.where(wrong > 0, wrong * rng.kappa.standard_normal(len(names)), 0.0)
+    score = latent + se * np.exp(kappa / 2) * noise
+    mask = rng.mask.random(latent.shape) < unrated
+    mask |= rng.gap.random((len(latent), 1)) < missing_exchanges
     perfect = reliabilities == 1
     measures = xr.Dataset(
         {
@@ -116,96 +120,12 @@ def simulate(
             "se": (("exchange", "construct"), np.where(mask, np.nan, scale * np.where(perfect, 1e-3, se))),
             "error_corr": (("construct", "construct2"), corr),
             "reliability": ("construct", reliabilities),
-            "kappa_sd": ("construct", np.zeros(len(constructs))),
-            **{group: ("exchange", index[group].to_numpy()) for group in spec.crossed},
-            "shift": ("construct", np.full(len(constructs), shift)),
-            "scale": ("construct", np.full(len(constructs), scale)),
+            "kappa_sd": ("construct", wrong),
+            "shift": ("construct", shift),
+            "scale": ("construct", scale),
+            **{name: ("exchange", values) for name, values in study.covariates.items()},
         },
-        coords=coords,
+        coords={"construct": list(names), "construct2": list(names), **study.coords},
         attrs={"identification": "simulated", "notes": '["These measures are simulated."]'},
     )
-    names = [path.name for path in full.paths]
-    true = xr.Dataset(
-        {
-            "path": ("path_name", coefficients),
-            "level_mean": ("endogenous", np.zeros(len(endogenous))),
-            "residual_cov": (("endogenous", "endogenous2"), residual_cov),
-            "dyad_cov": (("dyad_effect", "dyad_effect2"), levels["dyad_cov"]),
-            "session_cov": (("session_effect", "session_effect2"), levels["session_cov"]),
-            "dyad_effects": (("dyad", "dyad_effect"), levels["dyad"]),
-            "session_effects": (("session_label", "session_effect"), levels["session"]),
-            "latent": (("exchange", "construct"), latent),
-        },
-        coords={
-            "path_name": names,
-            "endogenous": list(endogenous),
-            "endogenous2": list(endogenous),
-            "dyad": index["dyad"].drop_duplicates().to_numpy(),
-            "session_label": index["label"].drop_duplicates().to_numpy(),
-            "dyad_effect": list(effect_names(full, "dyad")),
-            "session_effect": list(effect_names(full, "session")),
-            "construct": list(constructs),
-        },
-    )
-    return measures, true
-
-
-def _reliabilities(constructs: tuple[str, ...], reliability: Mapping[str, float] | float) -> np.ndarray:
-    faults = FaultList()
-    given = (
-        dict.fromkeys(constructs, reliability) if isinstance(reliability, (int, float)) else dict(reliability)
-    )
-    for name, value in given.items():
-        if name not in constructs:
-            faults.add(f"reliability of {name}: no such construct", f"The model has {', '.join(constructs)}")
-        elif not 0 < value <= 1:
-            faults.add(f"reliability of {name} is {value:g}", "Give a number above 0 and at most 1")
-    faults.raise_if_any("Cannot simulate")
-    return np.array([given.get(name, DEFAULT_RELIABILITY) for name in constructs], dtype=float)
-
-
-def _coefficients(spec: ModelSpec, covariates: tuple[str, ...], truth: Mapping[str, float]) -> np.ndarray:
-    faults = FaultList()
-    known = {path.name for path in spec.paths} | set(spec.labels)
-    for name in truth:
-        if name not in known:
-            faults.add(f"truth for {name!r}: no such path or label", "Spell it as in the model file")
-    for name in spec.names:
-        if any(name == path.outcome for path in spec.paths) and name in covariates:
-            faults.add(f"{name} is a covariate and cannot be an outcome")
-    faults.raise_if_any("Cannot simulate")
-
-    def value(path: Path) -> float:
-        if path.fixed is not None:
-            return path.fixed
-        if path.name in truth or path.label in truth:
-            return float(truth[path.name] if path.name in truth else truth[path.label])
-        factors = path.term.factors
-        if len(factors) == 1 and factors[0].kind == "lag":
-            return _OWN_LAG if lag_class(spec, path.outcome, factors[0]) == "lag_own" else _CROSS_LAG
-        if any(name in covariates for name in path.term.names):
-            return _CROSS_LAG
-        return 0.15 if len(factors) == 1 else -0.10
-
-    return np.array([value(path) for path in spec.paths])
-
-
-def _groups(dyads: int) -> int:
-    return max(2, dyads // 4)
-
-
-def _index(
-    dyads: int, sessions: int, exchanges: int | tuple[int, int], rng: np.random.Generator
-) -> pd.DataFrame:
-    low, high = (exchanges, exchanges) if isinstance(exchanges, int) else exchanges
-    width = len(str(max(dyads - 1, 1)))
-    rows = [
-        (f"d{d:0{width}d}", str(s + 1), t, phase)
-        for d in range(dyads)
-        for s in range(sessions)
-        for n in [int(rng.integers(low, high + 1))]
-        for t, phase in enumerate(np.linspace(-0.5, 0.5, n) if n > 1 else [0.0])
-    ]
-    frame = pd.DataFrame(rows, columns=["dyad", "session", "t", "phase"])
-    frame["label"] = frame["dyad"] + ":" + frame["session"]
-    return frame
+    return measures, study.truth.assign(kappa=("construct", kappa))

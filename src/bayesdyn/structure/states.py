@@ -1,5 +1,6 @@
 """Draw levels and latent states exchange by exchange: the generative form of design section 6."""
 
+from collections.abc import Mapping
 from graphlib import TopologicalSorter
 
 import numpy as np
@@ -14,42 +15,32 @@ from bayesdyn.structure.terms import (
     intercept_places,
     lagged,
     offsets,
-    residual_blocks,
     spread_places,
 )
 
-_RESIDUAL_VARIANCE, _START_VARIANCE, _CORR, _LEVEL_SD, _SLOPE_SD = 0.8, 0.9, 0.2, 0.3, 0.1
-
 
 def draw_levels(
-    spec: ModelSpec, endogenous: tuple[str, ...], index: pd.DataFrame, rng: np.random.Generator
+    spec: ModelSpec, index: pd.DataFrame, covs: Mapping[str, np.ndarray], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Draw group effects; SD 0.3 for intercepts, 0.1 for slopes, all correlations 0.2.
+    """Draw the effects of each group (group, effect), normal with the group's covariance.
 
-    ``index`` has a column for every kind of group besides dyads and sessions.
+    ``index`` has a column for every kind of group; that of sessions is ``label``.
     """
     found: dict[str, np.ndarray] = {}
-    for group in dict.fromkeys(("dyad", "session", *spec.groups)):
+    for group, cov in covs.items():
         count = index["label" if group == "session" else group].nunique()
-        names = effect_names(spec, group)
-        sd = np.array([_LEVEL_SD if name.endswith("~ 1") else _SLOPE_SD for name in names])
-        corr = np.full((len(names), len(names)), _CORR) + (1 - _CORR) * np.eye(len(names))
-        cov = corr * sd * sd[:, None]
-        draws = rng.standard_normal((count, len(names)))
-        found[f"{group}_cov"] = cov
-        found[group] = draws @ np.linalg.cholesky(cov).T if names else draws
+        draws = rng.standard_normal((count, len(effect_names(spec, group))))
+        found[group] = draws @ covariance_root(cov).T
     return found
 
 
-def residual_covariance(spec: ModelSpec, endogenous: tuple[str, ...]) -> np.ndarray:
-    """Return residual covariance: variance 0.8, correlation 0.2 within each block."""
-    cov = _RESIDUAL_VARIANCE * np.eye(len(endogenous))
-    for block in residual_blocks(spec, endogenous):
-        for a in block:
-            for b in block:
-                if a != b:
-                    cov[a, b] = _RESIDUAL_VARIANCE * _CORR
-    return cov
+def covariance_root(cov: np.ndarray) -> np.ndarray:
+    """Return a lower triangular root of a covariance; rows and columns without variance are 0."""
+    root = np.zeros_like(cov)
+    kept = np.ix_(np.diag(cov) > 0, np.diag(cov) > 0)
+    if root[kept].size:
+        root[kept] = np.linalg.cholesky(cov[kept])
+    return root
 
 
 def draw_states(
@@ -57,15 +48,16 @@ def draw_states(
     table: TermTable,
     constructs: tuple[str, ...],
     endogenous: tuple[str, ...],
-    covariates: tuple[str, ...],
+    covariate: np.ndarray,
     coefficients: np.ndarray,
     levels: dict[str, np.ndarray],
     residual_cov: np.ndarray,
+    start_cov: np.ndarray,
     index: pd.DataFrame,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Return the latent states (N, C), drawn exchange by exchange in causal order."""
-    start = offsets(len(constructs), len(covariates), spec.order)
+    start = offsets(len(constructs), covariate.shape[1], spec.order)
     dyad_code, session_code = pd.factorize(index["dyad"])[0], pd.factorize(index["label"])[0]
     code = {"dyad": dyad_code, "session": session_code}
     code |= {group: pd.factorize(index[group], sort=True)[0] for group in spec.crossed}
@@ -96,10 +88,10 @@ def draw_states(
     session_level = both[:, : len(constructs)]
 
     chol = np.linalg.cholesky(residual_cov)
-    start_chol = np.linalg.cholesky(residual_cov * _START_VARIANCE / _RESIDUAL_VARIANCE)
+    start_chol = np.linalg.cholesky(start_cov)
     causal = _causal_order(spec, endogenous)
     latent = np.zeros((len(index), len(constructs)))
-    t, phase = index["t"].to_numpy(), index["phase"].to_numpy()
+    t = index["t"].to_numpy()
     slope_rows = list(
         zip(table.slope_term, table.slope_outcome, table.slope_effect, table.slope_group, strict=True)
     )
@@ -122,10 +114,10 @@ def draw_states(
             blocks |= {lagged("lag", lag): before - centre, lagged("deviation", lag): before - mean}
         for block, value in blocks.items():
             factors[start[block] : start[block] + len(constructs)] = value
-        for q in range(len(covariates)):
-            factors[start["covariate"] + q] = phase[n]
+        for q in range(covariate.shape[1]):
+            factors[start["covariate"] + q] = covariate[n, q]
             for lag in range(1, spec.order + 1):
-                factors[start[lagged("covariate_lag", lag)] + q] = phase[n - min(lag, t[n])]
+                factors[start[lagged("covariate_lag", lag)] + q] = covariate[n - min(lag, t[n]), q]
         for v in causal:
             factors[start["now"] : start["now"] + len(constructs)] = latent[n] - centre
             terms = factors[table.columns].prod(axis=1)

@@ -1,0 +1,74 @@
+"""The quantities of a fit by their public names: paths, labels and definitions, residual covariances.
+
+The truth of a simulated study bears the same names (:mod:`bayesdyn.structure.simulating.truth`).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from bayesdyn.structure.expression import evaluate
+from bayesdyn.structure.spec import ModelSpec
+
+
+def path_coordinates(spec: ModelSpec) -> dict[str, tuple[str, list[str]]]:
+    """Return the auxiliary coordinates of ``path``, along ``path_name``."""
+    return {
+        "path_outcome": ("path_name", [path.outcome for path in spec.paths]),
+        "path_term": ("path_name", [str(path.term) for path in spec.paths]),
+        "path_label": ("path_name", [path.label for path in spec.paths]),
+        "path_origin": ("path_name", [path.origin for path in spec.paths]),
+    }
+
+
+def label_values(path: xr.DataArray, spec: ModelSpec) -> dict[str, np.ndarray]:
+    """Return each label's draws, and each definition's in order, by name; shape (chain, draw)."""
+    first = {item.label: item.name for item in reversed(spec.paths) if item.label}
+    values = {label: path.sel(path_name=name).values for label, name in first.items()}
+    for definition in spec.definitions:
+        values[definition.name] = np.asarray(evaluate(definition.expression, values), dtype=float)
+    return values
+
+
+def defined(path: xr.DataArray, spec: ModelSpec) -> xr.DataArray:
+    """Return the defined quantities (chain, draw, quantity); a comparison is 1 where it holds, else 0."""
+    values = label_values(path, spec)
+    names = [definition.name for definition in spec.definitions]
+    return xr.DataArray(
+        np.stack([values[name] for name in names], axis=-1),
+        dims=("chain", "draw", "quantity"),
+        coords={"chain": path["chain"], "draw": path["draw"], "quantity": names},
+    )
+
+
+def split_residual_cov(
+    cov: xr.DataArray, spec: ModelSpec, constructs: Sequence[str], endogenous: Sequence[str]
+) -> dict[str, xr.DataArray]:
+    """Return ``residual_cov`` over the outcomes and ``predictor_cov`` over the noisy predictors.
+
+    Where the model frees a covariance between the two there is ``cross_cov`` (outcome, predictor) too.
+
+    Parameters
+    ----------
+    cov
+        Over (endogenous, endogenous2), with further dims in front or none.
+    spec
+        With the default laws of noisy predictors.
+    constructs, endogenous
+        Names of the constructs, and of those with a law.
+    """
+    predictors = [name for name in spec.predictors(constructs) if name in endogenous]
+    outcomes = [name for name in endogenous if name not in predictors]
+    parts = {}
+    for name, dim, members in (
+        ("residual_cov", "outcome", outcomes),
+        ("predictor_cov", "predictor", predictors),
+    ):
+        if members:
+            part = cov.sel(endogenous=members, endogenous2=members)
+            parts[name] = part.rename({"endogenous": dim, "endogenous2": f"{dim}2"})
+    if any((pair.left in predictors) != (pair.right in predictors) for pair in spec.residuals):
+        crossed = cov.sel(endogenous=outcomes, endogenous2=predictors)
+        parts["cross_cov"] = crossed.rename({"endogenous": "outcome", "endogenous2": "predictor"})
+    return parts

@@ -1,0 +1,271 @@
+"""A simulated study before anybody measured it: who met how often, covariates, true scores, the truth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesdyn.errors import FaultList
+from bayesdyn.structure.laws import with_default_laws
+from bayesdyn.structure.model_file import check_names
+from bayesdyn.structure.problem import merge_levels
+from bayesdyn.structure.simulating.covariates import (
+    Covariate,
+    check_covariates,
+    described,
+    draw_covariates,
+    numeric,
+    with_contrasts,
+)
+from bayesdyn.structure.simulating.lengths import Lengths, check_lengths, draw_length, is_count
+from bayesdyn.structure.simulating.spreads import Covariances, Spreads, covariances
+from bayesdyn.structure.simulating.truth import coefficients, in_names_of_fit
+from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec
+from bayesdyn.structure.states import draw_levels, draw_states
+from bayesdyn.structure.terms import effect_names, tabulate
+from bayesdyn.structure.words import did_you_mean
+
+TITLE = "Cannot simulate"
+_LEAST_DYADS, _DYADS_PER_GROUP = 3, 4
+_SCALE = (3.0, 0.8)  # raw = 3 + 0.8 standardised: the middle and a usual spread of a 1 to 5 scale
+
+
+@dataclass(frozen=True)
+class Size:
+    """Number of dyads, of sessions in each, of exchanges in each of these, and of other groups by name."""
+
+    dyads: int
+    sessions: Lengths
+    exchanges: Lengths
+    groups: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A model made ready to be simulated, all of it checked.
+
+    Attributes
+    ----------
+    spec
+        With contrasts and default laws written out.
+    constructs, endogenous
+        Names of the constructs, and of those with a law.
+    covariates
+        Names in terms that are no constructs; contrasts stand for their covariate.
+    described
+        What is drawn for them.
+    path
+        (path_name,) coefficients.
+    covs
+        Covariances of residuals, starts and levels.
+    size
+        How large a study.
+    """
+
+    spec: ModelSpec
+    constructs: tuple[str, ...]
+    endogenous: tuple[str, ...]
+    covariates: tuple[str, ...]
+    described: Mapping[str, Covariate]
+    path: np.ndarray
+    covs: Covariances
+    size: Size
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Independent random streams, one for each purpose, so that a choice about one moves no other.
+
+    The first four are the oldest: what is added comes behind them, and old seeds keep their numbers.
+    """
+
+    level: np.random.Generator
+    state: np.random.Generator
+    error: np.random.Generator
+    mask: np.random.Generator
+    sessions: np.random.Generator
+    covariate: np.random.Generator
+    kappa: np.random.Generator
+    gap: np.random.Generator
+    rater: np.random.Generator
+    coder: np.random.Generator
+    group: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Study:
+    """True scores of N exchanges, C constructs.
+
+    Attributes
+    ----------
+    index
+        One row per exchange: ``dyad``, ``session``, ``t``, ``phase``, ``label`` (of the session), and the
+        label of each other kind of group.
+    covariates
+        (N,) values by name, as measures hold them.
+    latent
+        (N, C) standardised true scores.
+    shift, scale
+        (C,) raw = shift + scale * standardised.
+    truth
+        In the names of a fit.
+    """
+
+    index: pd.DataFrame
+    covariates: Mapping[str, np.ndarray]
+    latent: np.ndarray
+    shift: np.ndarray
+    scale: np.ndarray
+    truth: xr.Dataset
+
+    @property
+    def coords(self) -> dict[str, tuple[str, np.ndarray]]:
+        """Who, when: the coordinates of measures along ``exchange``."""
+        return {name: ("exchange", self.index[name].to_numpy()) for name in ("dyad", "session", "t")}
+
+
+def streams(random_seed: int) -> Streams:
+    """Return the streams of a seed."""
+    spawned = np.random.SeedSequence(random_seed).spawn(len(Streams.__dataclass_fields__))
+    return Streams(*(np.random.default_rng(seed) for seed in spawned))
+
+
+def plan_study(
+    spec: ModelSpec,
+    size: Size,
+    truth: Mapping[str, float] | None,
+    spreads: Spreads | None,
+    covariates: Mapping[str, str | Covariate] | None,
+    faults: FaultList,
+) -> Plan:
+    """Return a model made ready to be simulated; note what is wrong with what was asked.
+
+    Raises
+    ------
+    InputError
+        At once where the covariates leave unclear what is a construct.
+    """
+    if not is_count(size.dyads):
+        faults.add(f"dyads is {size.dyads!r}", "Give a whole number from 1 up")
+    check_lengths("sessions", size.sessions, faults)
+    check_lengths("exchanges", size.exchanges, faults)
+    _check_groups(spec, size, faults)
+    given = described(covariates)
+    before = len(faults.faults)
+    check_covariates(spec, given, faults)
+    coded = with_contrasts(spec, given, faults) if len(faults.faults) == before else spec
+    if len(faults.faults) > before:
+        faults.raise_if_any(TITLE)
+    contrasts = {name for name in coded.names if name not in spec.names}
+    outside = {*BUILT_IN_COVARIATES, *given, *contrasts, *(name for name in spec.names if "[" in name)}
+    constructs = tuple(name for name in coded.names if name not in outside)
+    check_names(spec, constructs, (*given, *spec.crossed))
+    full = with_default_laws(coded, constructs)
+    has_law = {path.outcome for path in full.paths}
+    endogenous = tuple(
+        sorted((name for name in constructs if name in has_law), key=lambda n: full.party(n) == "client")
+    )
+    used = tuple(name for name in coded.names if name in outside)
+    path = coefficients(full, used, truth or {}, faults)
+    covs = covariances(full, endogenous, spreads or Spreads(), faults)
+    return Plan(full, constructs, endogenous, used, given, path, covs, size)
+
+
+def draw_study(plan: Plan, rng: Streams) -> Study:
+    """Draw a study.
+
+    Raises
+    ------
+    InputError
+        An unstable process, more levels of a covariate than units, a corpus of one exchange.
+    """
+    faults = FaultList()
+    index = _index(plan.size, plan.spec.crossed, rng)
+    if len(index) < 2:
+        faults.add("a corpus of one exchange has no variance", "Simulate more dyads, sessions or exchanges")
+    drawn = draw_covariates(plan.described, index, rng.covariate, faults)
+    faults.raise_if_any(TITLE)
+    levels = draw_levels(plan.spec, index, plan.covs.levels, rng.level)
+    spec, levels, covs = _one_level(plan, index, levels)
+    latent = draw_states(
+        spec,
+        tabulate(spec, plan.constructs, plan.covariates, plan.endogenous),
+        plan.constructs,
+        plan.endogenous,
+        np.column_stack(
+            [numeric(name, drawn, index) for name in plan.covariates] or [np.empty((len(index), 0))]
+        ),
+        plan.path,
+        levels,
+        covs.residual,
+        covs.start,
+        index,
+        rng.state,
+    )
+    units = {name: (shift, scale) for name, shift, scale in spec.scale}
+    shift, scale = np.array([units.get(name, _SCALE) for name in plan.constructs]).T
+    truth = in_names_of_fit(spec, plan.constructs, plan.endogenous, plan.path, covs, levels, latent, index)
+    drawn = {**drawn, **{name: index[name].to_numpy() for name in plan.spec.crossed}}
+    return Study(index, drawn, latent, shift, scale, truth)
+
+
+def _one_level(
+    plan: Plan, index: pd.DataFrame, levels: dict[str, np.ndarray]
+) -> tuple[ModelSpec, dict[str, np.ndarray], Covariances]:
+    """Return model, effects and covariances as a fit has them: one level where each dyad has one session.
+
+    What was drawn for the two levels of a mean is then added up.
+    """
+    spec = merge_levels(plan.spec, index, [])
+    before, dyad = effect_names(plan.spec, "session"), list(effect_names(spec, "dyad"))
+    gone = [name for name in before if name not in effect_names(spec, "session")]
+    if not gone:
+        return plan.spec, levels, plan.covs
+    session, at = [before.index(name) for name in gone], [dyad.index(name) for name in gone]
+    stays = [place for place, name in enumerate(before) if name not in gone]
+    whole, own = levels["dyad"].copy(), plan.covs.levels["dyad"].copy()
+    # One session in each dyad, both in order: the rows of the two are the same.
+    whole[:, at] += levels["session"][:, session]
+    own[np.ix_(at, at)] += plan.covs.levels["session"][np.ix_(session, session)]
+    left = {**plan.covs.levels, "dyad": own, "session": plan.covs.levels["session"][np.ix_(stays, stays)]}
+    effects = {**levels, "dyad": whole, "session": levels["session"][:, stays]}
+    return spec, effects, replace(plan.covs, levels=left)
+
+
+def _check_groups(spec: ModelSpec, size: Size, faults: FaultList) -> None:
+    for name, count in size.groups.items():
+        if name not in spec.crossed:
+            near = did_you_mean(name, spec.crossed)
+            faults.add(f"groups names {name!r}, by which nothing varies", near or f"Write (1 | {name})")
+        elif not is_count(count) or not 1 < count < size.dyads:
+            remedy = f"Give a whole number from 2 to {size.dyads - 1}: dyads are dealt to them"
+            faults.add(f"groups of {name} is {count!r}", remedy)
+    if spec.crossed and is_count(size.dyads) and size.dyads < _LEAST_DYADS:
+        faults.add(
+            f"dyads is {size.dyads}: too few to deal to {' and '.join(spec.crossed)}", "Give 3 or more"
+        )
+
+
+def _index(size: Size, crossed: tuple[str, ...], rng: Streams) -> pd.DataFrame:
+    counts = [draw_length(size.sessions, rng.sessions) for _ in range(size.dyads)]
+    # Padded, so that the order of the labels is the order of time: fits sort by label.
+    width, digits = len(str(max(size.dyads - 1, 1))), len(str(max(counts)))
+    rows = [
+        (f"d{d:0{width}d}", f"{s + 1:0{digits}d}", t, phase)
+        for d, count in enumerate(counts)
+        for s in range(count)
+        for n in [draw_length(size.exchanges, rng.level)]
+        for t, phase in enumerate(np.linspace(-0.5, 0.5, n) if n > 1 else [0.0])
+    ]
+    frame = pd.DataFrame(rows, columns=["dyad", "session", "t", "phase"])
+    frame["label"] = frame["dyad"] + ":" + frame["session"]
+    of_dyad = pd.factorize(frame["dyad"])[0]
+    for name in crossed:
+        count = size.groups.get(name, max(2, size.dyads // _DYADS_PER_GROUP))
+        digits = len(str(count - 1))
+        # Dealt in turn: every group has as many dyads as another, or one more.
+        dealt = rng.group.permutation(np.arange(size.dyads) % count)
+        frame[name] = [f"{name[0]}{dealt[d]:0{digits}d}" for d in of_dyad]
+    return frame
