@@ -29,7 +29,7 @@ def fit(
     measures: xr.Dataset,
     spec: ModelSpec,
     *,
-    measurement: str = "known",
+    measurement: str | None = None,
     engine: str = "auto",
     draws: int = 1000,
     tune: int = 1000,
@@ -54,7 +54,8 @@ def fit(
         ``known``: each exchange's own se, with the uncertainty of the error variance (kappa);
         ``two_stage``: one reliability per construct, for comparison (two-stage path analysis; with
         ``kappa=False`` the reliabilities are taken as known, as there); ``none``: scores as they are, the
-        usual analysis. Missing scores are latent in all.
+        usual analysis. Missing scores are latent in all. None: what the model file says, and ``known``
+        where it says nothing.
     engine
         ``pymc``, the reference engine; ``auto`` chooses.
     draws, tune, chains
@@ -95,10 +96,15 @@ def fit(
     from bayesdyn.engines.pymc_engine import compile_problem
 
     _check_settings(engine, backend, draws, tune, chains)
-    problem = prepare(measures, spec, measurement, kappa=kappa)
+    problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
     compiled = compile_problem(problem, backend)
     settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws)
     return run(compiled, problem, measures, settings, progress=progress)
+
+
+def measurement_of(spec: ModelSpec, asked: str | None = None) -> str:
+    """Return how scores are taken: as asked for, else as the model file says, else ``known``."""
+    return asked or spec.measurement or "known"
 
 
 @dataclass(frozen=True)
