@@ -8,10 +8,10 @@ import pytest
 import bayesdyn as bd
 from bayesdyn.engines.pymc_model import build
 from bayesdyn.errors import InputError
-from bayesdyn.fitting.run import label_values, measurement_of
+from bayesdyn.fitting.run import label_values
 from bayesdyn.presets import preset_names
 from bayesdyn.structure.model_file import to_text
-from bayesdyn.structure.problem import prepare
+from bayesdyn.structure.problem import measurement_of, prepare
 
 NEW = ("chen2026_dynamic", "chen2026_naive", "mediation")
 CLIENT = ("disclosure", "self_negative", "outward_negative")

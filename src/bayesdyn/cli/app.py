@@ -10,6 +10,7 @@ import warnings
 import typer
 from typer.core import TyperGroup
 
+from bayesdyn.cli.effects import add_effects
 from bayesdyn.cli.models import add_models
 from bayesdyn.cli.rate import add_rate
 from bayesdyn.cli.stages import add_stages
@@ -57,6 +58,7 @@ def build_app() -> typer.Typer:
     add_rate(app, ledger)
     app.add_typer(ledger, name="ledger")
     add_models(app)
+    add_effects(app)
     add_study(app)
     local = typer.Typer(help="The embedded rater: its weights and its server.", no_args_is_help=True)
     add_local(local)

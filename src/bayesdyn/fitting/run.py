@@ -12,7 +12,7 @@ from bayesdyn.artefacts import sha256_dataset, sha256_text, versions
 from bayesdyn.errors import EngineError, FaultList
 from bayesdyn.structure.expression import evaluate
 from bayesdyn.structure.model_text import to_text
-from bayesdyn.structure.problem import Problem, prepare
+from bayesdyn.structure.problem import Problem, measurement_of, prepare
 from bayesdyn.structure.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -100,11 +100,6 @@ def fit(
     compiled = compile_problem(problem, backend)
     settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws)
     return run(compiled, problem, measures, settings, progress=progress)
-
-
-def measurement_of(spec: ModelSpec, asked: str | None = None) -> str:
-    """Return how scores are taken: as asked for, else as the model file says, else ``known``."""
-    return asked or spec.measurement or "known"
 
 
 @dataclass(frozen=True)

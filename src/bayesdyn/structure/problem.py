@@ -93,6 +93,11 @@ class Problem:
         return np.flatnonzero(self.previous >= 0)
 
 
+def measurement_of(spec: ModelSpec, asked: str | None = None) -> str:
+    """Return how scores are taken: as asked for, else as the model file says, else ``known``."""
+    return asked or spec.measurement or "known"
+
+
 def prepare(
     measures: xr.Dataset,
     spec: ModelSpec,

@@ -9,7 +9,6 @@ import xarray as xr
 from bayesdyn.artefacts import sha256_file, sha256_text
 from bayesdyn.errors import Fault, InputError
 from bayesdyn.fitting.run import fit as fit_model
-from bayesdyn.fitting.run import measurement_of
 from bayesdyn.measures.agreement import agreement
 from bayesdyn.measures.build import measure
 from bayesdyn.ratings.questions.plans import make_plans, prompt_hashes
@@ -17,6 +16,7 @@ from bayesdyn.ratings.rate import rate
 from bayesdyn.ratings.results import NOT_ASKED
 from bayesdyn.ratings.tables import read_ratings
 from bayesdyn.structure.model_file import check_names, to_text
+from bayesdyn.structure.problem import measurement_of
 from bayesdyn.study.manifest import Artefact, OutFolder
 from bayesdyn.study.parts import Parts, transcript_files
 from bayesdyn.study.stages import AGREE, FIT, MEASURE, NAIVE, RATE, READ, SENSITIVITY
