@@ -88,7 +88,18 @@ def test_answer_counts_the_verdicts(page, study):
 
 
 def test_sections_stand_in_their_order(page):
-    order = ["answer", "claims", "paths", "slopes", "sweep", "measures", "agreement", "diagnostics", "data"]
+    order = [
+        "answer",
+        "claims",
+        "paths",
+        "slopes",
+        "responses",
+        "sweep",
+        "measures",
+        "agreement",
+        "diagnostics",
+        "data",
+    ]
     sections = [attributes["id"] for tag, attributes in page.elements if tag in ("header", "section")]
     assert sections == [*order, "reproduce"]
 
@@ -124,7 +135,7 @@ def test_is_accessible(page):
     assert len(tables) == len(page.all("caption")) > 8
     assert all("scope" in head for head in page.all("th"))
     drawings = [attributes for _, attributes in page.elements if attributes.get("role") == "img"]
-    assert len(drawings) == 8
+    assert len(drawings) == 10
     assert all(len(attributes["aria-label"] or "") > 40 for attributes in drawings)
 
 
