@@ -10,11 +10,11 @@ import pytest
 import xarray as xr
 
 from bayesdyn.errors import InputError
-from bayesdyn.fitting.claims import check_claims
+from bayesdyn.fitting.claims import check_claims, claim_parts
 from bayesdyn.fitting.fits import notes_of
 from bayesdyn.fitting.summaries import summary
 from bayesdyn.reporting.html import report
-from bayesdyn.reporting.words import number
+from bayesdyn.reporting.words import number, probability
 
 
 class Page(HTMLParser):
@@ -76,6 +76,10 @@ def test_every_note_and_every_claim_appears(page, study):
     assert len(claims) == 6
     for claim in claims.itertuples():
         assert claim.says in page.text
+    parts = claim_parts(study.fit)
+    assert len(parts) == 7
+    for part in parts.itertuples():
+        assert f"{part.part} {probability(part.probability)}" in page.text
     found = re.findall(r'class="claim (\w+)"', page.source)
     assert found == list(claims["verdict"])
 

@@ -97,7 +97,7 @@ def claims(
     check_out(out)
     table = check_claims(read_tree(fit, "fit"), threshold=threshold)
     write_csv(table, out)
-    show(table[["claim", "probability", "prior_probability", "verdict", "says"]])
+    show(table[["claim", "probability", "prior_probability", "verdict", "parts", "says"]])
     say(f"wrote {out}")
 
 

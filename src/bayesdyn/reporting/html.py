@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bayesdyn.artefacts import write_text
-from bayesdyn.fitting.claims import check_claims
+from bayesdyn.fitting.claims import check_claims, claim_parts
 from bayesdyn.fitting.diagnostics import diagnose
 from bayesdyn.fitting.fits import notes_of, posterior_of
 from bayesdyn.fitting.summaries import summary
@@ -124,7 +124,7 @@ def _context(inputs: _Inputs) -> dict[str, object]:
     if naive is not None:
         verdicts["naive fit"] = (diagnose(naive), _chains(naive))
     claims = check_claims(fit)
-    lines = answer.claim_lines(claims, None if naive is None else check_claims(naive))
+    lines = answer.claim_lines(claims, None if naive is None else check_claims(naive), claim_parts(fit))
     notes = _all_notes(inputs)
     identification = fit.attrs.get("identification", "")
     threshold = claims.attrs["threshold"]
