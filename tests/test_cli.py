@@ -14,6 +14,7 @@ from bayesdyn.tables import check_exchanges
 
 COMMANDS = [
     *(["read"], ["rate"], ["agree"], ["measure"], ["fit"], ["claims"], ["sensitivity"], ["plan"], ["report"]),
+    ["effects"],
     *(
         ["simulate"],
         ["simulate-ratings"],
@@ -79,6 +80,10 @@ BAD = {
     "human ratings without columns": ("agree", "{dir}/columns.csv"),
     "an artefact of another kind": ("fit", "{dir}/exchanges.parquet", "--random-seed", "1"),
     "a fit that is not there": ("claims", "{dir}/fit.nc"),
+    "an unknown kind of effect": ("effects", "{dir}/fit.nc", "--kind", "slops"),
+    "an option of another kind": ("effects", "{dir}/fit.nc", "--kind", "dyads", "--shock", "empathy"),
+    "raw units of what has none": ("effects", "{dir}/fit.nc", "--kind", "dyads", "--units", "raw"),
+    "a range that is none": ("effects", "{dir}/fit.nc", "--kind", "regions", "--between", "3"),
     "a cost that is no pair": ("plan", "{dir}/fit.nc", "y ~ x", "--budget", "5", "--cost", "2"),
     "an unknown model": ("simulate", "chen2027", "--random-seed", "1"),
     "a model with a fault": ("simulate", "{dir}/model.toml", "--random-seed", "1"),

@@ -83,6 +83,7 @@ def test_a_study_leaves_every_artefact_whole(study):
     assert {file.name for file in out.iterdir()} == FILES | {"README.md"}
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Empathy raises disclosure" in page
+    assert '<section id="responses">' in page
     exchanges = pd.read_parquet(out / "exchanges.parquet")
     assert not any(text in page for text in exchanges["client_text"])
     assert str(study) not in page

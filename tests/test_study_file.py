@@ -127,3 +127,19 @@ def test_a_study_uses_its_own_model_and_prompts_where_it_has_them(tmp_path, root
     assert parts.spec.name == "mine"
     by_name = {rater.prompt for rater in parts.raters}
     assert by_name == {str(prompts / "rubric.j2"), "plain"}
+
+
+def test_the_model_says_how_scores_are_taken_where_the_study_does_not():
+    from types import SimpleNamespace
+
+    from bayesdyn.structure.model_file import load_model
+    from bayesdyn.study.file import FitBy
+    from bayesdyn.study.steps import Run
+
+    def taken(model, measurement):
+        file = SimpleNamespace(fit=FitBy(model=model, measurement=measurement))
+        parts = SimpleNamespace(file=file, spec=load_model(model))
+        return Run(parts, None, print, False, False).measurement
+
+    asked = [("chen2026", None), ("chen2026_naive", None), ("chen2026_naive", "known")]
+    assert [taken(*one) for one in asked] == ["known", "none", "known"]

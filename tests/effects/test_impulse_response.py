@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bayesdyn.effects import impulse_draws, impulse_response
-from bayesdyn.effects.equations import spec_as_fitted
 from bayesdyn.errors import InputError
+from bayesdyn.fitting.fits import spec_as_fitted
 from drawn_fits import COLUMNS, band_of, drawn_fit, draws_of
 from recursion import innovations_that_hold, residual_cov, run
 

@@ -6,9 +6,9 @@ import pytest
 from scipy.linalg import solve_discrete_lyapunov
 
 from bayesdyn.effects import standardised, within_sd
-from bayesdyn.effects.equations import spec_as_fitted
 from bayesdyn.effects.standardising import stationary_covariance
 from bayesdyn.errors import BayesdynWarning, InputError
+from bayesdyn.fitting.fits import spec_as_fitted
 from drawn_fits import COLUMNS, LINEAR, band_of, drawn_fit, draws_of
 from recursion import residual_cov, run
 

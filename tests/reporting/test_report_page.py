@@ -10,11 +10,11 @@ import pytest
 import xarray as xr
 
 from bayesdyn.errors import InputError
-from bayesdyn.fitting.claims import check_claims
+from bayesdyn.fitting.claims import check_claims, claim_parts
 from bayesdyn.fitting.fits import notes_of
 from bayesdyn.fitting.summaries import summary
 from bayesdyn.reporting.html import report
-from bayesdyn.reporting.words import number
+from bayesdyn.reporting.words import number, probability
 
 
 class Page(HTMLParser):
@@ -76,6 +76,10 @@ def test_every_note_and_every_claim_appears(page, study):
     assert len(claims) == 6
     for claim in claims.itertuples():
         assert claim.says in page.text
+    parts = claim_parts(study.fit)
+    assert len(parts) == 7
+    for part in parts.itertuples():
+        assert f"{part.part} {probability(part.probability)}" in page.text
     found = re.findall(r'class="claim (\w+)"', page.source)
     assert found == list(claims["verdict"])
 
@@ -88,7 +92,18 @@ def test_answer_counts_the_verdicts(page, study):
 
 
 def test_sections_stand_in_their_order(page):
-    order = ["answer", "claims", "paths", "slopes", "sweep", "measures", "agreement", "diagnostics", "data"]
+    order = [
+        "answer",
+        "claims",
+        "paths",
+        "slopes",
+        "responses",
+        "sweep",
+        "measures",
+        "agreement",
+        "diagnostics",
+        "data",
+    ]
     sections = [attributes["id"] for tag, attributes in page.elements if tag in ("header", "section")]
     assert sections == [*order, "reproduce"]
 
@@ -124,7 +139,7 @@ def test_is_accessible(page):
     assert len(tables) == len(page.all("caption")) > 8
     assert all("scope" in head for head in page.all("th"))
     drawings = [attributes for _, attributes in page.elements if attributes.get("role") == "img"]
-    assert len(drawings) == 8
+    assert len(drawings) == 10
     assert all(len(attributes["aria-label"] or "") > 40 for attributes in drawings)
 
 

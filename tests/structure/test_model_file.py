@@ -15,6 +15,7 @@ from bayesdyn.structure.model_file import check_names, load_model, to_text
 from bayesdyn.structure.spec import (
     BUILT_IN_COVARIATES,
     CENTRINGS,
+    MEASUREMENTS,
     Claim,
     Definition,
     Factor,
@@ -374,6 +375,7 @@ def specs(draw) -> ModelSpec:
         definitions=(definition,),
         claims=tuple(claims.values()),
         centring=draw(st.sampled_from(CENTRINGS)),
+        measurement=draw(st.sampled_from(("", *MEASUREMENTS))),
         parties=(("y", "client"), ("z", "dyad")),
         priors=(("path", "normal(0, 0.5)"), (paths[0].name, "normal(1, 2)")),
         scale=(("y", draw(VALUES), draw(st.floats(1e-6, 1e6))),),

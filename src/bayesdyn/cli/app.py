@@ -10,6 +10,7 @@ import warnings
 import typer
 from typer.core import TyperGroup
 
+from bayesdyn.cli.effects import add_effects
 from bayesdyn.cli.models import add_models
 from bayesdyn.cli.rate import add_rate
 from bayesdyn.cli.simulating import add_simulating
@@ -59,6 +60,7 @@ def build_app() -> typer.Typer:
     app.add_typer(ledger, name="ledger")
     add_models(app)
     add_simulating(app)
+    add_effects(app)
     add_study(app)
     local = typer.Typer(help="The embedded rater: its weights and its server.", no_args_is_help=True)
     add_local(local)

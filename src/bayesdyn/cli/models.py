@@ -41,7 +41,9 @@ def fit(
     measures: File,
     random_seed: Seed,
     spec: Annotated[str, typer.Option(help="A preset, or a model file.")] = "chen2026",
-    measurement: Measurement = Measurement.known,
+    measurement: Annotated[
+        Measurement | None, typer.Option(help="Default: what the model file says, else known.")
+    ] = None,
     engine: str = "auto",
     draws: Least4 = 1000,
     tune: Least1 = 1000,
@@ -65,7 +67,8 @@ def fit(
 
     check_out(out)
     fitted = run(
-        read_dataset(measures, "measures"), load_model(Path(spec)), measurement=measurement.value,
+        read_dataset(measures, "measures"), load_model(Path(spec)),
+        measurement=None if measurement is None else measurement.value,
         engine=engine, draws=draws, tune=tune, chains=chains, random_seed=random_seed, kappa=kappa,
         target_accept=target_accept, backend=backend, latent_draws=latent_draws, progress=True,
     )  # fmt: skip
@@ -94,7 +97,7 @@ def claims(
     check_out(out)
     table = check_claims(read_tree(fit, "fit"), threshold=threshold)
     write_csv(table, out)
-    show(table[["claim", "probability", "prior_probability", "verdict", "says"]])
+    show(table[["claim", "probability", "prior_probability", "verdict", "parts", "says"]])
     say(f"wrote {out}")
 
 

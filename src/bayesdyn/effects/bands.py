@@ -37,6 +37,6 @@ def row(draws: np.ndarray, ci_prob: float) -> dict[str, float]:
     return {name: float(value) for name, value in band(draws, ci_prob).items()}
 
 
-def interval_attrs(ci_prob: float) -> dict[str, object]:
+def interval_attrs(ci_prob: float, units: str = "standard") -> dict[str, object]:
     """Return what every table says of its intervals."""
-    return {"ci_prob": ci_prob, "ci_kind": "eti", "units": "standard"}
+    return {"ci_prob": ci_prob, "ci_kind": "eti", "units": units}

@@ -8,9 +8,19 @@ import xarray as xr
 
 from bayesdyn.effects.asking import check_ci_prob, find_path
 from bayesdyn.effects.bands import COLUMNS, interval_attrs, row
-from bayesdyn.effects.equations import spec_as_fitted
 from bayesdyn.errors import FaultList
-from bayesdyn.fitting.fits import posterior_of
+from bayesdyn.fitting.fits import posterior_of, spec_as_fitted
+from bayesdyn.fitting.units import (
+    NoRawUnitError,
+    Unit,
+    check_units,
+    in_words,
+    label_units,
+    raw_labels,
+    raw_paths,
+    unit_of,
+    unit_of_path,
+)
 from bayesdyn.structure.expression import evaluate, names_in, read_expression
 from bayesdyn.structure.quantities import label_values
 from bayesdyn.structure.spec import ModelSpec, Path
@@ -19,7 +29,9 @@ from bayesdyn.structure.words import did_you_mean, sentence
 _QUOTED = re.compile(r"`([^`]*)`")
 
 
-def contrast(fit: xr.DataTree, *expressions: str, ci_prob: float = 0.95) -> pd.DataFrame:
+def contrast(
+    fit: xr.DataTree, *expressions: str, ci_prob: float = 0.95, units: str = "standard"
+) -> pd.DataFrame:
     """Return what expressions of paths come to, draw by draw.
 
     Parameters
@@ -32,21 +44,31 @@ def contrast(fit: xr.DataTree, *expressions: str, ci_prob: float = 0.95) -> pd.D
         given by its name between backticks: "`` `disclosure ~ empathy` / dx ``".
     ci_prob
         Probability of the equal-tailed credible interval.
+    units
+        ``standard``, as the fit is standardised; ``raw``: points of the rating scales. A product of paths
+        along a route and a difference of two paths on one outcome have such a unit; a difference across
+        outcomes has none.
 
     Returns
     -------
     pandas.DataFrame
         One row per expression: ``expression, mean, sd, lower, upper, prob_positive``. Of a comparison, which
         is true or false in each draw, ``mean`` and ``prob_positive`` are its probability and the rest is NaN.
-        Units: those of the fit, standardised. ``attrs`` hold ``ci_prob``, ``ci_kind`` and ``units``.
+        In raw units a column ``unit`` says what each is. ``attrs`` hold ``ci_prob``, ``ci_kind``, ``units``.
 
     Raises
     ------
     InputError
-        No expression, one that cannot be read or is undefined in a draw, an unknown label or path.
+        No expression, one that cannot be read or is undefined in a draw, an unknown label or path; in raw
+        units, an expression that has none.
     """
     spec, draws = spec_as_fitted(fit), posterior_of(fit)["path"]
     values, faults = label_values(draws, spec), FaultList()
+    dimensions = label_units(spec)
+    check_units(units, faults)
+    if units == "raw":
+        draws = raw_paths(fit)
+        values |= raw_labels(fit)[0]
     if not expressions:
         faults.add("there is no expression", 'Give one, e.g. "se - oe"')
     check_ci_prob(ci_prob, faults)
@@ -55,16 +77,32 @@ def contrast(fit: xr.DataTree, *expressions: str, ci_prob: float = 0.95) -> pd.D
         text, named = _without_quotes(expression, spec.paths, values, faults)
         for alias, path in named.items():
             values[alias] = draws.sel(path_name=path.name).values
+            dimensions[alias] = unit_of_path(path)
         _check(expression, text, set(named), spec, faults)
         readable.append(text)
     faults.raise_if_any("Cannot compute these contrasts")
+    told = _units(expressions, readable, dimensions) if units == "raw" else {}
     rows = [
         {"expression": expression, **_row(evaluate(text, _used(text, values, draws)), ci_prob)}
         for expression, text in zip(expressions, readable, strict=True)
     ]
-    table = pd.DataFrame(rows, columns=["expression", *COLUMNS])
-    table.attrs = interval_attrs(ci_prob)
+    table = pd.DataFrame(rows, columns=["expression", *COLUMNS]).assign(**told)
+    table.attrs = interval_attrs(ci_prob, units)
     return table
+
+
+def _units(
+    expressions: tuple[str, ...], readable: list[str], dimensions: dict[str, Unit | str]
+) -> dict[str, list[str]]:
+    """Return the column of the raw units, in words; raise where an expression has none."""
+    faults, column = FaultList(), []
+    for expression, text in zip(expressions, readable, strict=True):
+        try:
+            column.append(in_words(unit_of(text, dimensions)))
+        except NoRawUnitError as reason:
+            faults.add(f"{expression!r} has no raw unit: {reason}", 'Ask for it with units="standard"')
+    faults.raise_if_any("Cannot tell these contrasts in raw units")
+    return {"unit": column}
 
 
 def _without_quotes(

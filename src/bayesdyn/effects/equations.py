@@ -6,14 +6,14 @@ package is made of such slopes, so a product needs no special case anywhere else
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
 from bayesdyn.errors import FaultList
-from bayesdyn.fitting.fits import flat, posterior_of, spec_of
-from bayesdyn.structure.laws import with_default_laws
+from bayesdyn.fitting.fits import flat, posterior_of, scale_of, spec_as_fitted
+from bayesdyn.fitting.units import in_raw
 from bayesdyn.structure.spec import Factor, ModelSpec, Path
 
 
@@ -37,6 +37,8 @@ class Equations:
         Each covariate's mean over the exchanges: its value where none is asked for.
     spread
         Each covariate's SD over the exchanges.
+    scale
+        Each construct's raw points per standardised unit.
     """
 
     spec: ModelSpec
@@ -46,6 +48,7 @@ class Equations:
     endogenous: tuple[str, ...]
     centre: Mapping[str, float]
     spread: Mapping[str, float]
+    scale: Mapping[str, float]
 
     @property
     def moderators(self) -> dict[str, Factor]:
@@ -65,6 +68,10 @@ class Equations:
         if factor.kind == "lag" and factor.name in at:
             return float(at[factor.name])
         return self.centre.get(factor.name, 0.0)
+
+    def unit(self, outcome: str, cause: str, units: str) -> float:
+        """Return what a slope is multiplied by: 1, or raw points of the outcome per raw unit of the cause."""
+        return 1.0 if units == "standard" or outcome == cause else in_raw({outcome: 1, cause: -1}, self.scale)
 
     def moderators_of(self, outcome: str, factor: Factor) -> dict[str, Factor]:
         """Return what multiplies a factor in the equation of an outcome, by spelling."""
@@ -137,14 +144,6 @@ def transition_of(equations: Equations, at: Mapping[str, float]) -> tuple[np.nda
     return through, transition
 
 
-def spec_as_fitted(fit: xr.DataTree) -> ModelSpec:
-    """Return a fit's model with the laws of noisy predictors that are in its draws; its text has none."""
-    constructs = map(str, fit["constant_data"].to_dataset()["construct"].values)
-    full = with_default_laws(spec_of(fit), constructs)
-    fitted = set(map(str, posterior_of(fit)["path"]["path_name"].values))
-    return replace(full, paths=tuple(path for path in full.paths if path.name in fitted))
-
-
 def equations_of(fit: xr.DataTree) -> Equations:
     """Return the equations of a fit within sessions.
 
@@ -168,6 +167,7 @@ def equations_of(fit: xr.DataTree) -> Equations:
         endogenous=tuple(name for name in constructs if name in has_law),
         centre={name: float(constant[name].mean()) for name in covariates},
         spread={name: float(constant[name].std(ddof=1)) for name in covariates},
+        scale=scale_of(fit),
     )
 
 

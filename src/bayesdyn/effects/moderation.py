@@ -11,6 +11,7 @@ from bayesdyn.effects.asking import check_at, check_ci_prob, described, find_fac
 from bayesdyn.effects.bands import COLUMNS, interval_attrs, row
 from bayesdyn.effects.equations import Equations, equations_of
 from bayesdyn.errors import FaultList
+from bayesdyn.fitting.units import check_units
 from bayesdyn.structure.spec import Factor, Term
 
 PLACES = (-1.0, 0.0, 1.0)
@@ -22,6 +23,7 @@ def simple_slopes(
     *,
     at: Mapping[str, float | Sequence[float]] | None = None,
     ci_prob: float = 0.95,
+    units: str = "standard",
 ) -> pd.DataFrame:
     """Return the slope of an outcome on a predictor at chosen values of its moderators.
 
@@ -42,13 +44,16 @@ def simple_slopes(
         SD about it.
     ci_prob
         Probability of the equal-tailed credible interval.
+    units
+        ``standard``, as the fit is standardised; ``raw``: points of the outcome's rating scale per point of
+        the predictor's. Moderators (``at``) stay standardised.
 
     Returns
     -------
     pandas.DataFrame
         One row per slope and combination: ``path, at`` (in words), one column per moderator (NaN where
-        it does not moderate that slope), ``mean, sd, lower, upper, prob_positive``. Units: SDs of the
-        outcome per SD of the predictor. ``attrs`` hold ``ci_prob``, ``ci_kind`` and ``units``.
+        it does not moderate that slope), ``mean, sd, lower, upper, prob_positive``. ``attrs``
+        hold ``ci_prob``, ``ci_kind`` and ``units``.
 
     Raises
     ------
@@ -61,7 +66,8 @@ def simple_slopes(
         # No value at all is a fault too, and NaN stands for it.
         check_at({name: sum(values) if values else float("nan")}, equations, faults)
     check_ci_prob(ci_prob, faults)
-    chosen = _moderated(equations) if path is None else [find_factor(path, equations, faults)]
+    check_units(units, faults)
+    chosen = moderated(equations) if path is None else [find_factor(path, equations, faults)]
     chosen = [slope for slope in chosen if slope is not None]
     for outcome, factor in chosen:
         require_moderators(equations, outcome, factor, faults)
@@ -74,11 +80,12 @@ def simple_slopes(
         places = [_places(equations, name, one, given) for name, one in moderators.items()]
         for values in product(*places):
             held = dict(zip(moderators, values, strict=True))
-            slope = row(equations.slope(outcome, factor, held), ci_prob)
+            unit = equations.unit(outcome, factor.name, units)
+            slope = row(unit * equations.slope(outcome, factor, held), ci_prob)
             words = described(moderators, equations, held)
             rows.append({"path": f"{outcome} ~ {factor}", "at": words, **held, **slope})
     table = pd.DataFrame(rows, columns=["path", "at", *columns, *COLUMNS])
-    table.attrs = interval_attrs(ci_prob)
+    table.attrs = interval_attrs(ci_prob, units)
     return table
 
 
@@ -102,7 +109,7 @@ def predictor_of(equations: Equations, term: Term) -> Factor:
     return min((factor for factor in term.factors if factor.kind != "mean"), key=rank)
 
 
-def _moderated(equations: Equations) -> list[tuple[str, Factor]]:
+def moderated(equations: Equations) -> list[tuple[str, Factor]]:
     """Return the outcome and the predictor of every product, each pair once, in the order of the model."""
     products = [path for path in equations.paths if len(path.term.factors) > 1]
     return list(dict.fromkeys((path.outcome, predictor_of(equations, path.term)) for path in products))

@@ -9,9 +9,9 @@ import xarray as xr
 from scipy.optimize import brentq
 
 from bayesdyn.effects.asking import check_at, check_ci_prob, check_name, described, find_factor
-from bayesdyn.effects.bands import band
+from bayesdyn.effects.bands import band, interval_attrs
 from bayesdyn.effects.equations import Equations, equations_of
-from bayesdyn.effects.moderation import require_moderators
+from bayesdyn.effects.moderation import moderated, require_moderators
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.spec import Factor
 
@@ -113,6 +113,68 @@ def johnson_neyman(
         regions=pd.DataFrame(sorted(regions), columns=["start", "stop", "sign"]),
         ci_prob=ci_prob,
     )
+
+
+def moderated_slopes(equations: Equations) -> list[tuple[str, str]]:
+    """Return each slope that a product moderates with each of its moderators, in the order of the model."""
+    return [
+        (f"{outcome} ~ {factor}", name)
+        for outcome, factor in moderated(equations)
+        for name, one in equations.moderators_of(outcome, factor).items()
+        # A factor that multiplies itself is a curve, and no moderation.
+        if one != factor
+    ]
+
+
+def region_table(
+    fit: xr.DataTree,
+    path: str | None = None,
+    moderator: str | None = None,
+    *,
+    at: Mapping[str, float] | None = None,
+    between: tuple[float, float] = (-3.0, 3.0),
+    ci_prob: float = 0.95,
+) -> pd.DataFrame:
+    """Return the regions of :func:`johnson_neyman` for every moderated slope, or for those that are named.
+
+    Parameters
+    ----------
+    fit, path, moderator, at, between, ci_prob
+        As in :func:`johnson_neyman`; None stands for every slope, and for each of its moderators.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per region: ``path, moderator, at, start, stop, sign``. Where the interval excludes zero
+        nowhere there is one row, with the sign ``none``.
+
+    Raises
+    ------
+    InputError
+        As :func:`johnson_neyman`.
+    """
+    every = moderated_slopes(equations_of(fit))
+    faults = FaultList()
+    if not every:
+        faults.add("no product is in this model", "A moderation is written empathy:rapport")
+    elif moderator is not None:
+        check_name(moderator, dict.fromkeys(along for _, along in every), "moderator", faults)
+    faults.raise_if_any("Cannot look along a moderator")
+    asked = [pair for pair in every if path in (None, pair[0]) and moderator in (None, pair[1])]
+    # A slope that is not listed is left to johnson_neyman: it takes other predictors, and says what there is.
+    asked = asked or [(path or "", moderator or "")]
+    columns = ["path", "moderator", "at", "start", "stop", "sign"]
+    rows: list[tuple[object, ...]] = []
+    for slope, along in asked:
+        held = {name: value for name, value in (at or {}).items() if name != along or len(asked) == 1}
+        found = johnson_neyman(fit, slope, along or None, at=held, between=between, ci_prob=ci_prob)
+        lead = (found.path, found.moderator, found.at)
+        rows += [(*lead, *region) for region in found.regions.itertuples(index=False)]
+        if found.regions.empty:
+            rows.append((*lead, float("nan"), float("nan"), "none"))
+    table = pd.DataFrame(rows, columns=columns)
+    table.attrs = {**interval_attrs(ci_prob), "between": between}
+    return table
 
 
 def _asked(

@@ -11,7 +11,8 @@ from bayesdyn.effects.bands import COLUMNS, band, interval_attrs
 from bayesdyn.effects.equations import Equations, equations_of, residual_covariance, transition_of
 from bayesdyn.effects.standardising import spectral_radius
 from bayesdyn.errors import FaultList
-from bayesdyn.fitting.fits import posterior_of
+from bayesdyn.fitting.fits import posterior_of, scale_of
+from bayesdyn.fitting.units import check_units
 
 KINDS = ("plain", "generalised")
 
@@ -24,6 +25,7 @@ def impulse_response(
     kind: str = "plain",
     at: Mapping[str, float] | None = None,
     ci_prob: float = 0.95,
+    units: str = "standard",
 ) -> pd.DataFrame:
     """Return how every construct responds to a rise of one SD in the innovation of one, with bands.
 
@@ -45,13 +47,16 @@ def impulse_response(
         centre where not named.
     ci_prob
         Probability of the equal-tailed credible interval, exchange by exchange.
+    units
+        ``standard``: SDs as the fit is standardised; ``raw``: points of the response's rating scale. The rise
+        is one SD of the innovation in both, and moderators (``at``) stay standardised.
 
     Returns
     -------
     pandas.DataFrame
         One row per response and exchange ahead: ``shock, response, ahead, mean, sd, lower, upper,
         prob_positive`` and the same of the sum up to that exchange, ``sum_mean`` to ``sum_prob_positive``.
-        Units: SDs as the fit is standardised. ``attrs`` hold ``ci_prob``, ``ci_kind``, ``units``, ``kind``,
+        ``attrs`` hold ``ci_prob``, ``ci_kind``, ``units``, ``kind``,
         ``at`` and ``unstable_share``, the share of draws whose responses do not die out.
 
     Raises
@@ -62,9 +67,13 @@ def impulse_response(
     """
     faults = FaultList()
     check_ci_prob(ci_prob, faults)
+    check_units(units, faults)
     faults.raise_if_any("Cannot tell impulse responses")
     draws = impulse_draws(fit, shock, horizon=horizon, kind=kind, at=at)
     values = draws.values.reshape(-1, *draws.shape[2:])
+    if units == "raw":
+        scale = scale_of(fit)
+        values = values * np.array([[scale[str(name)]] for name in draws["response"].values])
     now, summed = band(values, ci_prob), band(values.cumsum(axis=-1), ci_prob)
     names = list(map(str, draws["response"].values))
     table = pd.DataFrame(
@@ -77,7 +86,7 @@ def impulse_response(
         }
     )
     told = {name: draws.attrs[name] for name in ("kind", "at", "unstable_share")}
-    table.attrs = {**interval_attrs(ci_prob), **told}
+    table.attrs = {**interval_attrs(ci_prob, units), **told}
     return table
 
 

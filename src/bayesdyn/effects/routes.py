@@ -12,6 +12,7 @@ from bayesdyn.effects.averages import Slopes, mean_of_products, slopes_of
 from bayesdyn.effects.bands import COLUMNS, interval_attrs, row
 from bayesdyn.effects.equations import Equations, equations_of
 from bayesdyn.errors import Fault, FaultList, InputError
+from bayesdyn.fitting.units import check_units
 from bayesdyn.structure.spec import Factor
 
 OVER = ("typical", "dyads")
@@ -25,6 +26,7 @@ def effects(
     at: Mapping[str, float] | None = None,
     over: str = "typical",
     ci_prob: float = 0.95,
+    units: str = "standard",
 ) -> pd.DataFrame:
     """Return total, direct and indirect effects of constructs on constructs within one exchange.
 
@@ -53,6 +55,9 @@ def effects(
         8, 115).
     ci_prob
         Probability of the equal-tailed credible interval.
+    units
+        ``standard``, as the fit is standardised; ``raw``: points of the outcome's rating scale per point of
+        the cause's. Moderators (``at``) stay standardised.
 
     Returns
     -------
@@ -60,8 +65,7 @@ def effects(
         One row per effect: ``cause, outcome, kind`` (total, direct, indirect, route), ``route`` (``empathy
         -> rapport -> disclosure``, empty for the sums), ``at`` (values of the moderators it depends on),
         ``mean, sd, lower, upper, prob_positive``. Direct and indirect rows stand where such a route exists.
-        Units: SDs of the outcome per SD of the cause, as the fit is standardised. ``attrs`` hold ``ci_prob``,
-        ``ci_kind``, ``units`` and ``over``.
+        ``attrs`` hold ``ci_prob``, ``ci_kind``, ``units`` and ``over``.
 
     Raises
     ------
@@ -69,20 +73,21 @@ def effects(
         An unknown construct, moderator, setting or probability; no route from the cause to the outcome.
     """
     equations, at = equations_of(fit), at or {}
-    _check(equations, cause, outcome, at, over, ci_prob)
+    _check(equations, cause, outcome, at, over, ci_prob, units)
     varying = slopes_of(fit, equations, at) if over == "dyads" else None
     rows = []
     for one in equations.constructs if cause is None else (cause,):
         for other in equations.constructs if outcome is None else (outcome,):
             routes = list(_routes(equations, one, other))
             if routes:
-                rows += _pair(equations, routes, at, varying, ci_prob)
+                unit = equations.unit(other, one, units)
+                rows += _pair(equations, routes, at, varying, ci_prob, unit)
     if not rows and (cause or outcome):
         what = f"no path leads from {cause or 'any construct'} to {outcome or 'any construct'} at once"
         remedy = "Effects over lags are impulse responses: bayesdyn.effects.impulse_response"
         raise InputError("There is no such effect", [Fault(what, remedy)])
     table = pd.DataFrame(rows, columns=["cause", "outcome", "kind", "route", "at", *COLUMNS])
-    table.attrs = {**interval_attrs(ci_prob), "over": over}
+    table.attrs = {**interval_attrs(ci_prob, units), "over": over}
     return table
 
 
@@ -93,8 +98,10 @@ def _check(
     at: Mapping[str, float],
     over: str,
     ci_prob: float,
+    units: str,
 ) -> None:
     faults = FaultList()
+    check_units(units, faults)
     for name in (cause, outcome):
         if name is not None:
             check_name(name, equations.constructs, "construct", faults)
@@ -122,8 +129,9 @@ def _pair(
     at: Mapping[str, float],
     varying: Slopes | None,
     ci_prob: float,
+    unit: float,
 ) -> list[dict[str, object]]:
-    """Return the rows of one cause and one outcome."""
+    """Return the rows of one cause and one outcome, each draw multiplied by the unit."""
     cause, outcome = routes[0][0], routes[0][-1]
     indirect = [route for route in routes if len(route) > 2]
     total = _sum(equations, routes, at, varying)
@@ -144,7 +152,7 @@ def _pair(
             "kind": kind,
             "route": shown,
             "at": described(_moderators(equations, used), equations, at),
-            **row(draws, ci_prob),
+            **row(unit * draws, ci_prob),
         }
         for kind, shown, draws, used in kinds
     ]

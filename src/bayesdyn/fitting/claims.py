@@ -1,12 +1,14 @@
 """A study's claims as checks on the posterior, set beside what the prior alone would say."""
 
+import ast
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import Fault, InputError
 from bayesdyn.fitting.fits import posterior_of, spec_of
-from bayesdyn.structure.expression import evaluate
+from bayesdyn.structure.expression import evaluate, names_in, parse_expression
 from bayesdyn.structure.priors import resolve_priors
 from bayesdyn.structure.quantities import label_values
 from bayesdyn.structure.spec import ModelSpec
@@ -19,7 +21,9 @@ def check_claims(fit: xr.DataTree, *, threshold: float = 0.95) -> pd.DataFrame:
     """Check the claims of a fit's model against its posterior.
 
     A claim without a direction, such as "rapport moderates", is likely under the prior already; its
-    probability is to be read beside ``prior_probability``.
+    probability is to be read beside ``prior_probability``. A claim that joins several with ``and`` holds in
+    the draws in which all of them hold, so it may be undecided where each part alone is likely, and is
+    contradicted as soon as one part is: ``parts`` tells each.
 
     Parameters
     ----------
@@ -32,7 +36,9 @@ def check_claims(fit: xr.DataTree, *, threshold: float = 0.95) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per claim: ``claim, says, holds, rope, probability, prior_probability, verdict``.
+        One row per claim: ``claim, says, holds, rope, probability, prior_probability, verdict, parts``.
+        ``rope`` is in standardised units, NaN where the claim does not use it. ``parts`` holds each part of a
+        conjunction with its own probability as text (:func:`claim_parts` has the numbers), else nothing.
 
     Raises
     ------
@@ -46,24 +52,58 @@ def check_claims(fit: xr.DataTree, *, threshold: float = 0.95) -> pd.DataFrame:
     spec = spec_of(fit)
     posterior = label_values(posterior_of(fit)["path"], spec)
     prior = prior_values(spec)
+    told = claim_parts(fit)
     rows = []
     for claim in spec.claims:
         probability = _probability(claim.holds, posterior, claim.rope)
+        own = told[told["claim"] == claim.name]
         rows.append(
             {
                 "claim": claim.name,
                 "says": claim.says,
                 "holds": claim.holds,
-                "rope": claim.rope if "rope" in claim.holds else float("nan"),
+                "rope": claim.rope if "rope" in names_in(claim.holds) else float("nan"),
                 "probability": probability,
                 "prior_probability": _probability(claim.holds, prior, claim.rope),
                 "verdict": verdict(probability, threshold),
+                "parts": "; ".join(f"{one.part}: {one.probability:.3f}" for one in own.itertuples()),
             }
         )
-    columns = ["claim", "says", "holds", "rope", "probability", "prior_probability", "verdict"]
+    columns = ["claim", "says", "holds", "rope", "probability", "prior_probability", "verdict", "parts"]
     table = pd.DataFrame(rows, columns=columns)
     table.attrs["threshold"] = threshold
     return table
+
+
+def claim_parts(fit: xr.DataTree) -> pd.DataFrame:
+    """Return what the parts of each conjunction come to by themselves.
+
+    Parameters
+    ----------
+    fit
+        As :func:`bayesdyn.fit` gives.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per part of a claim that joins two or more with ``and``: ``claim, part, probability``.
+    """
+    spec = spec_of(fit)
+    posterior = label_values(posterior_of(fit)["path"], spec)
+    rows = [
+        (claim.name, part, _probability(part, posterior, claim.rope))
+        for claim in spec.claims
+        for part in conjuncts(claim.holds)
+    ]
+    return pd.DataFrame(rows, columns=["claim", "part", "probability"])
+
+
+def conjuncts(holds: str) -> list[str]:
+    """Return the parts that an expression joins with ``and``; none where it joins nothing."""
+    body = parse_expression(holds).body
+    if isinstance(body, ast.BoolOp) and isinstance(body.op, ast.And):
+        return [ast.unparse(part) for part in body.values]
+    return []
 
 
 def verdict(probability: float, threshold: float) -> str:

@@ -1,10 +1,12 @@
 """What every reader of a fit needs: its spec, its constants, its draws as flat arrays."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
+from bayesdyn.structure.laws import with_default_laws
 from bayesdyn.structure.model_file import load_model
 from bayesdyn.structure.spec import ModelSpec
 
@@ -12,6 +14,14 @@ from bayesdyn.structure.spec import ModelSpec
 def spec_of(fit: xr.DataTree) -> ModelSpec:
     """Return the model of a fit, parsed from the text it carries."""
     return load_model(json.loads(fit.attrs["spec"]))
+
+
+def spec_as_fitted(fit: xr.DataTree) -> ModelSpec:
+    """Return a fit's model with the laws of noisy predictors that are in its draws; its text has none."""
+    constructs = map(str, fit["constant_data"].to_dataset()["construct"].values)
+    full = with_default_laws(spec_of(fit), constructs)
+    fitted = set(map(str, posterior_of(fit)["path"]["path_name"].values))
+    return replace(full, paths=tuple(path for path in full.paths if path.name in fitted))
 
 
 def notes_of(fit: xr.DataTree) -> list[str]:
@@ -27,6 +37,12 @@ def posterior_of(fit: xr.DataTree) -> xr.Dataset:
 def scale_of(fit: xr.DataTree) -> dict[str, float]:
     """Return each construct's constant: raw units per standardised unit."""
     constant = fit["constant_data"].to_dataset()["scale"]
+    return dict(zip(map(str, constant["construct"].values), map(float, constant.values), strict=True))
+
+
+def shift_of(fit: xr.DataTree) -> dict[str, float]:
+    """Return each construct's raw value where its standardised one is 0."""
+    constant = fit["constant_data"].to_dataset()["shift"]
     return dict(zip(map(str, constant["construct"].values), map(float, constant.values), strict=True))
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 from bayesdyn.artefacts import sha256_dataset, sha256_text, versions
 from bayesdyn.errors import EngineError, FaultList
 from bayesdyn.structure.model_text import to_text
-from bayesdyn.structure.problem import Problem, prepare
+from bayesdyn.structure.problem import Problem, measurement_of, prepare
 from bayesdyn.structure.quantities import defined, path_coordinates, split_residual_cov
 from bayesdyn.structure.spec import ModelSpec
 
@@ -29,7 +29,7 @@ def fit(
     measures: xr.Dataset,
     spec: ModelSpec,
     *,
-    measurement: str = "known",
+    measurement: str | None = None,
     engine: str = "auto",
     draws: int = 1000,
     tune: int = 1000,
@@ -54,7 +54,8 @@ def fit(
         ``known``: each exchange's own se, with the uncertainty of the error variance (kappa);
         ``two_stage``: one reliability per construct, for comparison (two-stage path analysis; with
         ``kappa=False`` the reliabilities are taken as known, as there); ``none``: scores as they are, the
-        usual analysis. Missing scores are latent in all.
+        usual analysis. Missing scores are latent in all. None: what the model file says, and ``known``
+        where it says nothing.
     engine
         ``pymc``, the reference engine; ``auto`` chooses.
     draws, tune, chains
@@ -95,7 +96,7 @@ def fit(
     from bayesdyn.engines.pymc_engine import compile_problem
 
     _check_settings(engine, backend, draws, tune, chains)
-    problem = prepare(measures, spec, measurement, kappa=kappa)
+    problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
     compiled = compile_problem(problem, backend)
     settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws)
     return run(compiled, problem, measures, settings, progress=progress)

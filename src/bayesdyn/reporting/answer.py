@@ -40,10 +40,24 @@ class ClaimLine:
     naive: float | None = None
     naive_shown: str = ""
     naive_verdict: str = ""
+    parts: tuple[tuple[str, str], ...] = ()
 
 
-def claim_lines(claims: pd.DataFrame, naive: pd.DataFrame | None) -> list[ClaimLine]:
-    """Return the claims as lines, with what the naive fit says of each where there is one."""
+def claim_lines(
+    claims: pd.DataFrame, naive: pd.DataFrame | None, parts: pd.DataFrame | None = None
+) -> list[ClaimLine]:
+    """Return the claims as lines, with what the naive fit says of each where there is one.
+
+    Parameters
+    ----------
+    claims, naive
+        As :func:`bayesdyn.check_claims` gives.
+    parts
+        As :func:`bayesdyn.fitting.claims.claim_parts` gives: shown below a claim that joins several.
+    """
+    own: dict[str, list[tuple[str, str]]] = {}
+    for row in () if parts is None else parts.itertuples():
+        own.setdefault(str(row.claim), []).append((str(row.part), probability(float(str(row.probability)))))
     others = {} if naive is None else {row.claim: row for row in naive.itertuples()}
     lines = []
     for row in claims.itertuples():
@@ -59,6 +73,7 @@ def claim_lines(claims: pd.DataFrame, naive: pd.DataFrame | None) -> list[ClaimL
                 None if other is None else float(other.probability),
                 "" if other is None else probability(other.probability),
                 "" if other is None else str(other.verdict),
+                tuple(own.get(str(row.claim), ())),
             )
         )  # fmt: skip
     return lines

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayesdyn.reporting.slopes import PLACES, SlopeLine
 from bayesdyn.reporting.svg import ERROR, MUTED, NAIVE, PAPER, RULE, SMALL, TEXT, TIP, Canvas
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def forest(paths: pd.DataFrame, naive: pd.DataFrame | None, *, is_naive: bool) -
     """
     colour = NAIVE if is_naive else ERROR
     series = [(paths, colour)] if naive is None else [(paths, colour), (naive, NAIVE)]
-    span = _span(*(frame[["lower", "upper"]] for frame, _ in series))
+    limits = span(*(frame[["lower", "upper"]] for frame, _ in series))
     outcomes = list(dict.fromkeys(paths["outcome"]))
 
     def drawn(width: int, columns: int, name: str) -> str:
@@ -70,7 +69,7 @@ def forest(paths: pd.DataFrame, naive: pd.DataFrame | None, *, is_naive: bool) -
                 left = label + column * (panel + _GAP)
                 canvas.text(left, top - 10, outcome, bold=True)
                 axes = canvas.axes(left, top, panel, tall)
-                _forest_panel(axes, outcome, rows, series, span)
+                _forest_panel(axes, outcome, rows, series, limits)
             top += tall + 30
         middle = label + (width - label) / 2
         canvas.text(
@@ -114,48 +113,6 @@ def _forest_panel(
     few_ticks(axes)
 
 
-def slopes(lines: Sequence[SlopeLine], naive: Sequence[SlopeLine] = (), *, is_naive: bool) -> Drawing:
-    """Return the simple slopes: one panel per behaviour and outcome, the slope over the moderator.
-
-    Parameters
-    ----------
-    lines
-        What to show, with bands.
-    naive
-        The same of scores taken as free of error: posterior means only, dashed.
-    is_naive
-        Whether ``lines`` itself takes the scores as free of error.
-    """
-    colour = NAIVE if is_naive else ERROR
-    others = {(line.outcome, line.behaviour, line.moderator): line for line in naive}
-    low, high = _span(*(pd.DataFrame({"lower": line.lower, "upper": line.upper}) for line in lines))
-
-    def draw(line: SlopeLine) -> Callable[["Axes"], None]:
-        def panel(axes: "Axes") -> None:
-            axes.axhline(0, color=MUTED, lw=1, zorder=1)
-            axes.fill_between(line.grid, line.lower, line.upper, color=colour, alpha=0.17, lw=0, zorder=2)
-            axes.plot(line.grid, line.mean, color=colour, lw=2, zorder=4)
-            axes.plot(
-                [point.at for point in line.points], [point.mean for point in line.points],
-                **marker(colour), ls="none", zorder=5,
-            )  # fmt: skip
-            other = others.get((line.outcome, line.behaviour, line.moderator))
-            if other is not None:
-                axes.plot(other.grid, other.mean, color=NAIVE, lw=1.6, dashes=(3.2, 2.2), zorder=3)
-            axes.set(xlim=(-2, 2), ylim=(low, high), xticks=[-2, *PLACES, 2])
-            axes.set_xticklabels(["", "−1", "0", "+1", ""])
-
-        return panel
-
-    panels = [Panel(line.outcome, f"slope of {line.behaviour}", draw(line)) for line in lines]
-    moderators = ", ".join(dict.fromkeys(line.moderator for line in lines))
-    alt = (
-        f"Simple slopes over {moderators}: {len(lines)} panels, posterior mean with an equal-tailed "
-        "95 % band. The table below gives the slopes at -1, 0 and +1 SD."
-    )
-    return multiples(panels, f"{moderators} (SD from its centre)", "slopes", alt)
-
-
 def sweep(paths: pd.DataFrame, tipping: dict[str, float]) -> Drawing:
     """Return the sensitivity sweep: one panel per path, its mean and interval over the factor.
 
@@ -166,7 +123,7 @@ def sweep(paths: pd.DataFrame, tipping: dict[str, float]) -> Drawing:
     tipping
         Path name to the factor where its interval starts or stops excluding zero.
     """
-    low, high = _span(paths[["lower", "upper"]])
+    low, high = span(paths[["lower", "upper"]])
     factors = sorted(paths["factor"].unique())
 
     def draw(name: str, frame: pd.DataFrame) -> Callable[["Axes"], None]:
@@ -205,8 +162,11 @@ def sweep(paths: pd.DataFrame, tipping: dict[str, float]) -> Drawing:
     return multiples(panels, "error variance, as a multiple of the estimate", "sweep", alt)
 
 
-def multiples(panels: Sequence[Panel], label: str, name: str, alt: str) -> Drawing:
-    """Lay panels out with shared axes, outcomes as columns on a wide page, two columns on a phone."""
+def multiples(panels: Sequence[Panel], label: str, name: str, alt: str, foot: int = 0) -> Drawing:
+    """Lay panels out with shared axes, outcomes as columns on a wide page, two columns on a phone.
+
+    ``foot`` is what the labels below a panel need beyond one line, in pixels.
+    """
     outcomes = list(dict.fromkeys(panel.title for panel in panels))
     by_outcome = [[panel for panel in panels if panel.title == outcome] for outcome in outcomes]
     columns = len(outcomes) if 2 <= len(outcomes) <= 4 else 3
@@ -219,18 +179,20 @@ def multiples(panels: Sequence[Panel], label: str, name: str, alt: str) -> Drawi
         placed = list(panels)
     flat: list[Panel | None] = [panel for own in by_outcome for panel in own]
     return Drawing(
-        _grid(placed, columns, WIDE, 118, label, f"{name}-wide"),
-        _grid(flat, 2, NARROW, 96, label, f"{name}-narrow"),
+        _grid(placed, columns, WIDE, 118, label, f"{name}-wide", foot),
+        _grid(flat, 2, NARROW, 96, label, f"{name}-narrow", foot),
         alt,
     )
 
 
-def _grid(placed: Sequence[Panel | None], columns: int, width: int, tall: int, label: str, name: str) -> str:
+def _grid(
+    placed: Sequence[Panel | None], columns: int, width: int, tall: int, label: str, name: str, foot: int
+) -> str:
     rows = -(-len(placed) // columns)
     left = 40.0
     gap = _GAP if width > NARROW else 14
     wide = (width - left - 8 - (columns - 1) * gap) / columns
-    step = _TITLE + tall + 30
+    step = _TITLE + tall + 30 + foot
     canvas = Canvas(width, rows * step + 14)
     size = TEXT if width > NARROW else SMALL + 0.5
     for place, panel in enumerate(placed):
@@ -260,7 +222,7 @@ def marker(colour: str, size: float = 6.0) -> dict[str, Any]:
     return {"marker": "o", "ms": size + 0.5, "mfc": colour, "mec": PAPER, "mew": 1.0}
 
 
-def _span(*frames: pd.DataFrame) -> tuple[float, float]:
+def span(*frames: pd.DataFrame) -> tuple[float, float]:
     """Return limits that hold every bound and zero, with a margin."""
     low = min(0.0, *(float(frame["lower"].min()) for frame in frames))
     high = max(0.0, *(float(frame["upper"].max()) for frame in frames))

@@ -11,15 +11,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bayesdyn.artefacts import write_text
-from bayesdyn.fitting.claims import check_claims
+from bayesdyn.fitting.claims import check_claims, claim_parts
 from bayesdyn.fitting.diagnostics import diagnose
 from bayesdyn.fitting.fits import notes_of, posterior_of
 from bayesdyn.fitting.summaries import summary
 from bayesdyn.reporting import answer, figures, study_tables, tables
 from bayesdyn.reporting.agreement_figure import agreement_figure
 from bayesdyn.reporting.checks import check_inputs
+from bayesdyn.reporting.effects import effect_sections
 from bayesdyn.reporting.plan_figure import parts_in_words, plan_figure, plan_notes, plan_table
-from bayesdyn.reporting.slopes import SlopeLine, simple_slopes
 from bayesdyn.reporting.words import count, level, probability
 from bayesdyn.sweeps.planning.result import RatingPlan
 from bayesdyn.sweeps.sensitivity import Sensitivity
@@ -124,7 +124,7 @@ def _context(inputs: _Inputs) -> dict[str, object]:
     if naive is not None:
         verdicts["naive fit"] = (diagnose(naive), _chains(naive))
     claims = check_claims(fit)
-    lines = answer.claim_lines(claims, None if naive is None else check_claims(naive))
+    lines = answer.claim_lines(claims, None if naive is None else check_claims(naive), claim_parts(fit))
     notes = _all_notes(inputs)
     identification = fit.attrs.get("identification", "")
     threshold = claims.attrs["threshold"]
@@ -139,7 +139,7 @@ def _context(inputs: _Inputs) -> dict[str, object]:
         "level": level(CI_PROB),
         "units": _UNITS,
         **_paths(fit, naive, sens),
-        **_slopes(fit, naive),
+        **effect_sections(fit, naive),
         **_sweep(fit, sens),
         **_plan(inputs.plan),
         "reliability": study_tables.reliability_table(inputs.measures, fit),
@@ -207,18 +207,6 @@ def path_frame(fit: xr.DataTree, units: str = "standard") -> pd.DataFrame:
     for name in _PATH_COORDINATES:
         frame[name.removeprefix("path_")] = path[name].values.astype(str)
     return frame
-
-
-def _slopes(fit: xr.DataTree, naive: xr.DataTree | None) -> dict[str, object]:
-    lines = simple_slopes(fit)
-    others: list[SlopeLine] = [] if naive is None else simple_slopes(naive)
-    is_naive = fit.attrs.get("measurement") == "none"
-    return {
-        "slopes": figures.slopes(lines, others, is_naive=is_naive) if lines else None,
-        "slopes_naive": bool(others),
-        "slope_table": tables.slope_table(lines) if lines else None,
-        "moderators": list(dict.fromkeys(line.moderator for line in lines)),
-    }
 
 
 def _sweep(fit: xr.DataTree, sens: Sensitivity | None) -> dict[str, object]:

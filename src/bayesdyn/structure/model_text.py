@@ -36,6 +36,8 @@ def equations(spec: ModelSpec) -> list[str]:
 
 def _model(spec: ModelSpec) -> Iterator[str]:
     yield from ("[model]", f"name = {_quoted(spec.name)}", f"centering = {_quoted(spec.centring)}")
+    if spec.measurement:
+        yield f"measurement = {_quoted(spec.measurement)}"
     yield from ('paths = """', *equations(spec), '"""')
 
 

@@ -19,13 +19,8 @@ from bayesdyn.structure.groups import Grouping, few_groups, read_groups
 from bayesdyn.structure.laws import with_default_laws
 from bayesdyn.structure.model_file import check_names
 from bayesdyn.structure.rows import check_scores, complete_rows, filled_values
-from bayesdyn.structure.spec import ModelSpec, Varying
+from bayesdyn.structure.spec import MEASUREMENTS, ModelSpec, Varying
 from bayesdyn.structure.terms import TermTable, offsets, tabulate
-
-MEASUREMENTS = ("none", "two_stage", "known")
-"""Settings of measurement: ``none`` takes scores as they are; ``known`` uses each exchange's own se;
-``two_stage`` one reliability per construct, as two-stage path analysis does (Lai & Hsiao 2022, Psychological
-Methods 27, 568): the root mean square of a construct's standard errors stands for each of them."""
 
 _LEAST_RELIABILITY = 0.1  # a moment estimate below this would blow up the scale; said in the notes
 
@@ -39,7 +34,7 @@ class Problem:
     spec
         With the default laws of noisy predictors and the contrasts of categorical covariates written out.
     measurement
-        One of :data:`MEASUREMENTS`.
+        One of :data:`.spec.MEASUREMENTS`.
     constructs, endogenous, covariates
         Names, in the order of the arrays' columns; ``endogenous`` are those with a law, predictors first.
     dyads, sessions
@@ -116,6 +111,11 @@ class Problem:
         return np.flatnonzero(self.previous >= 0)
 
 
+def measurement_of(spec: ModelSpec, asked: str | None = None) -> str:
+    """Return how scores are taken: as asked for, else as the model file says, else ``known``."""
+    return asked or spec.measurement or "known"
+
+
 def prepare(
     measures: xr.Dataset,
     spec: ModelSpec,
@@ -133,7 +133,7 @@ def prepare(
     spec
         As :func:`bayesdyn.load_model` gives.
     measurement
-        One of :data:`MEASUREMENTS`.
+        One of :data:`.spec.MEASUREMENTS`.
     error_factor
         Multiplies every error variance (sensitivity); the standardisation does not change with it.
     kappa

@@ -8,13 +8,13 @@ from bayesdyn.errors import FaultList
 from bayesdyn.structure.expression import is_truth, names_in, read_expression
 from bayesdyn.structure.laws import with_default_laws
 from bayesdyn.structure.priors import DEFAULTS, parse_prior
-from bayesdyn.structure.spec import CENTRINGS, PARTIES, Claim, ModelSpec
+from bayesdyn.structure.spec import CENTRINGS, MEASUREMENTS, PARTIES, Claim, ModelSpec
 from bayesdyn.structure.statements import Placed, Statements
 from bayesdyn.structure.syntax import read_name
 from bayesdyn.structure.words import did_you_mean, sentence
 
 SECTIONS = ("model", "constructs", "priors", "claims", "scale")
-_MODEL_KEYS = ("name", "paths", "centering", "centring")
+_MODEL_KEYS = ("name", "paths", "centering", "centring", "measurement")
 _CLAIM_KEYS = ("says", "holds", "rope")
 type Lines = Mapping[tuple[str, ...], int]
 
@@ -59,6 +59,7 @@ def read_sections(
         definitions=_items(statements.definitions),
         claims=reader.claims(reader.table(document, "claims")),
         centring=reader.centring(model),
+        measurement=reader.measurement(model),
         text=text,
     )
     spec = replace(
@@ -120,13 +121,21 @@ class _Sections:
         if len(given) == 2:
             remedy = "They are one setting: keep one"
             self.faults.add("both centring and centering", remedy, self.where("model", "centering"))
-        if not given:
-            return "session"
-        value = model[given[0]]
-        if not isinstance(value, str) or value not in CENTRINGS:
-            remedy = sentence(did_you_mean(str(value), CENTRINGS), f"The settings are {', '.join(CENTRINGS)}")
-            self.faults.add(f"unknown centring {value!r}", remedy, self.where("model", given[0]))
-            return "session"
+        return self._setting(model, given[0], "centring", CENTRINGS, "session") if given else "session"
+
+    def measurement(self, model: Mapping[str, object]) -> str:
+        if "measurement" not in model:
+            return ""
+        return self._setting(model, "measurement", "measurement", MEASUREMENTS, "")
+
+    def _setting(
+        self, model: Mapping[str, object], key: str, noun: str, known: tuple[str, ...], default: str
+    ) -> str:
+        value = model[key]
+        if not isinstance(value, str) or value not in known:
+            remedy = sentence(did_you_mean(str(value), known), f"The settings are {', '.join(known)}")
+            self.faults.add(f"unknown {noun} {value!r}", remedy, self.where("model", key))
+            return default
         return value
 
     def parties(self, table: Mapping[str, object], spec: ModelSpec) -> tuple[tuple[str, str], ...]:

@@ -12,6 +12,10 @@ from typing import Literal
 CENTRINGS = ("none", "session", "dyad", "grand")
 PARTIES = ("therapist", "client", "dyad")
 LEVELS = ("session", "dyad")
+MEASUREMENTS = ("none", "two_stage", "known")
+"""Settings of measurement: ``none`` takes scores as they are; ``known`` uses each exchange's own se;
+``two_stage`` one reliability per construct, as two-stage path analysis does (Lai & Hsiao 2022, Psychological
+Methods 27, 568): the root mean square of a construct's standard errors stands for each of them."""
 BUILT_IN_COVARIATES = ("phase",)
 """``phase``: the exchange's place in its session, from -0.5 (first) to 0.5 (last)."""
 
@@ -194,6 +198,9 @@ class ModelSpec:
     scale
         Triples (construct, shift, scale): standardisation fixed by the model, in raw units; empty where it
         is estimated from the measures.
+    measurement
+        One of :data:`MEASUREMENTS` where the model file says how its scores are taken, else ``""``; what
+        :func:`bayesdyn.fit` is told outranks it.
     text
         The model file itself.
     """
@@ -208,6 +215,7 @@ class ModelSpec:
     parties: tuple[tuple[str, str], ...] = ()
     priors: tuple[tuple[str, str], ...] = ()
     scale: tuple[tuple[str, float, float], ...] = ()
+    measurement: str = ""
     text: str = field(default="", compare=False)
 
     @property

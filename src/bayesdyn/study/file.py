@@ -90,10 +90,13 @@ class MeasuresFrom(Frozen):
 
 
 class FitBy(Frozen):
-    """Section ``[fit]``: the arguments of :func:`bayesdyn.fit`."""
+    """Section ``[fit]``: the arguments of :func:`bayesdyn.fit`.
+
+    Where ``measurement`` is left out it is the model file's own, else ``known``.
+    """
 
     model: str = "chen2026"
-    measurement: Literal["known", "two_stage", "none"] = "known"
+    measurement: Literal["known", "two_stage", "none"] | None = None
     kappa: bool = True
     draws: int = Field(default=1000, ge=4)
     tune: int = Field(default=1000, ge=1)

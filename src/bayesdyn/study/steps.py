@@ -16,6 +16,7 @@ from bayesdyn.ratings.rate import rate
 from bayesdyn.ratings.results import NOT_ASKED
 from bayesdyn.ratings.tables import read_ratings
 from bayesdyn.structure.model_file import check_names, to_text
+from bayesdyn.structure.problem import measurement_of
 from bayesdyn.study.manifest import Artefact, OutFolder
 from bayesdyn.study.parts import Parts, transcript_files
 from bayesdyn.study.stages import AGREE, FIT, MEASURE, NAIVE, RATE, READ, SENSITIVITY
@@ -38,6 +39,11 @@ class Run:
     def seed(self) -> int:
         """The study's seed."""
         return self.parts.file.study.random_seed
+
+    @property
+    def measurement(self) -> str:
+        """How the study's fit takes its scores: as its file says, else its model."""
+        return measurement_of(self.parts.spec, self.parts.file.fit.measurement)
 
 
 def read_stage(run: Run) -> Artefact[pd.DataFrame]:
@@ -154,7 +160,8 @@ def fit_stages(
     """Return the fit of the study, and the usual analysis beside it where that is another one."""
     given = run.parts.file.fit
     inputs = {"measures": measures.content, "model": sha256_text(to_text(run.parts.spec))}
-    settings = {**given.model_dump(mode="json", exclude={"model"}), "random_seed": run.seed}
+    written = given.model_dump(mode="json", exclude={"model"})
+    settings = {**written, "measurement": run.measurement, "random_seed": run.seed}
 
     def fitted(measurement: str) -> xr.DataTree:
         return fit_model(
@@ -171,8 +178,8 @@ def fit_stages(
             progress=run.progress,
         )
 
-    chosen = run.folder.run(FIT, inputs, settings, lambda: fitted(given.measurement))
-    if given.measurement == "none":
+    chosen = run.folder.run(FIT, inputs, settings, lambda: fitted(run.measurement))
+    if run.measurement == "none":
         run.folder.skip(NAIVE, "the fit is the usual analysis itself")
         return chosen, None
     usual = {**settings, "measurement": "none"}
@@ -184,7 +191,7 @@ def sweep_stage(
 ) -> Artefact[Sensitivity] | None:
     """Refit along the study's assumption."""
     given, backend = run.parts.file.sensitivity, run.parts.file.fit.backend
-    if run.parts.file.fit.measurement == "none":
+    if run.measurement == "none":
         run.folder.skip(SENSITIVITY, "the fit has no error to vary")
         return None
     if not given.kinds:

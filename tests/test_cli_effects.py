@@ -1,0 +1,127 @@
+"""``bayesdyn effects``: the tables of bayesdyn.effects, printed and written, and bad input refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from bayesdyn import effects as ef
+from bayesdyn.artefacts import read_tree, write_dataset
+from bayesdyn.cli.app import build_app
+from drawn_fits import drawn_fit
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("fit") / "fit.nc"
+    write_dataset(drawn_fit(draws=20), path, "fit")
+    return path
+
+
+def call(*arguments):
+    return CliRunner().invoke(build_app(), ["effects", *map(str, arguments)])
+
+
+def written(tmp_path, *arguments):
+    done = call(*arguments, "--out", tmp_path / "e.csv")
+    assert done.exit_code == 0, done.output
+    return done, pd.read_csv(tmp_path / "e.csv")
+
+
+CALLS = {
+    "total": (
+        ("--cause", "empathy", "--outcome", "self_negative", "--at", "rapport=1,phase=0.5"),
+        lambda fit, units: ef.effects(
+            fit, "empathy", "self_negative", at={"rapport": 1, "phase": 0.5}, units=units
+        ),
+    ),
+    "slopes": (
+        ("--path", "disclosure ~ empathy", "--at", "rapport=-2:2,phase=0"),
+        lambda fit, units: ef.simple_slopes(
+            fit, "disclosure ~ empathy", at={"rapport": (-2, 2), "phase": 0}, units=units
+        ),
+    ),
+    "impulse": (
+        ("--shock", "rapport", "--horizon", "3", "--response", "generalised"),
+        lambda fit, units: ef.impulse_response(fit, "rapport", horizon=3, kind="generalised", units=units),
+    ),
+    "contrast": (
+        ("--expression", "max(de, 0)", "--expression", "de / `rapport ~ empathy`"),
+        lambda fit, units: ef.contrast(fit, "max(de, 0)", "de / `rapport ~ empathy`", units=units),
+    ),
+}
+
+
+@pytest.mark.parametrize("units", ["standard", "raw"])
+@pytest.mark.parametrize("kind", CALLS)
+def test_a_table_is_that_of_the_function(file, tmp_path, kind, units):
+    options, function = CALLS[kind]
+    _, table = written(tmp_path, file, "--kind", kind, "--units", units, *options)
+    expected = function(read_tree(file, "fit"), units)
+    assert list(table.columns) == list(expected.columns)
+    numbers = expected.select_dtypes("number").columns
+    np.testing.assert_allclose(table[numbers], expected[numbers], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["standardised", "dyads"])
+def test_kinds_without_raw_units(file, tmp_path, kind):
+    _, table = written(tmp_path, file, "--kind", kind)
+    function = ef.standardised if kind == "standardised" else ef.dyad_paths
+    np.testing.assert_allclose(table["mean"], function(read_tree(file, "fit"))["mean"])
+
+
+def test_total_is_told_where_nothing_is_asked(file, tmp_path):
+    done, table = written(tmp_path, file)
+    assert set(table["kind"]) == {"total", "direct", "indirect", "route"}
+    assert "empathy -> rapport -> disclosure" in done.stdout
+
+
+def test_regions_of_every_moderated_slope(file, tmp_path):
+    _, table = written(tmp_path, file, "--kind", "regions", "--between=-2:2")
+    fit = read_tree(file, "fit")
+    own = table[(table["path"] == "disclosure ~ empathy") & (table["moderator"] == "rapport")]
+    found = ef.johnson_neyman(fit, "disclosure ~ empathy", "rapport", between=(-2, 2)).regions
+    if found.empty:
+        assert own["sign"].tolist() == ["none"]
+    else:
+        np.testing.assert_allclose(own[["start", "stop"]], found[["start", "stop"]])
+    assert set(zip(table["path"], table["moderator"], strict=True)) >= {
+        ("disclosure ~ empathy", "phase"),
+        ("self_negative ~ empathy", "lag(rapport)"),
+    }
+
+
+def test_several_kinds_have_a_file_each(file, tmp_path):
+    done = call(file, "--kind", "slopes", "--kind", "dyads,total", "--out", tmp_path / "e.csv")
+    assert done.exit_code == 0, done.output
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["e_dyads.csv", "e_slopes.csv", "e_total.csv"]
+    assert [line for line in done.stdout.splitlines() if line.endswith(":")] == [
+        "slopes:",
+        "dyads:",
+        "total:",
+    ]
+
+
+BAD = {
+    "an unknown construct": (("--cause", "empaty"), "Did you mean 'empathy'"),
+    "no expression": (("--kind", "contrast"), "there is no expression"),
+    "no raw unit": (
+        ("--kind", "contrast", "--expression", "de - se", "--units", "raw"),
+        "'de - se' has no raw unit",
+    ),
+    "an unknown unit": (("--units", "row"), "units 'row' is unknown"),
+    "an unknown slope": (("--kind", "regions", "--path", "disclosure ~ x"), "no slope of this model"),
+    "no moderator of that name": (("--kind", "regions", "--moderator", "fase"), "Did you mean 'phase'"),
+    "several places": (("--at", "rapport=-1:1"), "several are for --kind slopes"),
+    "a second kind that cannot be told": (("--kind", "total,contrast"), "there is no expression"),
+}
+
+
+@pytest.mark.parametrize(("options", "words"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_error_with_exit_code_2_and_no_file(file, tmp_path, options, words):
+    done = call(file, *options, "--out", tmp_path / "e.csv")
+    assert done.exit_code == 2, done.output
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
