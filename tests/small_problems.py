@@ -43,6 +43,7 @@ CASES = {
         "known",
         0.1,
     ),
+    "time": ("none", "", " + lag(self_negative, 2)", "", "known", 0.0),
     "groups and spreads": (
         "dyad",
         "",
@@ -66,7 +67,8 @@ CASES = {
 def make_problem(case: str) -> Problem:
     """Return simulated data of the case, with a gap and with errors that correlate .3, as a problem."""
     centring, between, more, residuals, measurement, missing = CASES[case]
-    spec = bd.load_model(SMALL.format(centring=centring, between=between, more=more, residuals=residuals))
+    text = SMALL.format(centring=centring, between=between, more=more, residuals=residuals)
+    spec = bd.load_model(text.replace("paths =", 'time = "minutes"\npaths =') if case == "time" else text)
     size = 4
     corr = 0.7 * np.eye(size) + 0.3
     measures, _ = bd.simulate(

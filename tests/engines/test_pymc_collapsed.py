@@ -10,7 +10,7 @@ from bayesdyn.engines.pymc_model import build, coordinates
 from bayesdyn.structure.problem import prepare
 from small_problems import make_problem
 
-NOISY = ("session means", "dyad centred, unrated", "grand centred", "two lags", "groups and spreads")
+NOISY = ("session means", "dyad centred, unrated", "grand centred", "two lags", "time", "groups and spreads")
 
 
 def laws(model: pm.Model):

@@ -30,6 +30,8 @@ def test_density_matches_the_reference_up_to_a_constant(case):
         point = {name: value + 0.3 * rng.standard_normal(np.shape(value)) for name, value in start.items()}
         found = function(point)
         values = dict(zip(names, found[len(potentials) :], strict=True)) | {"level_mean": point["level_mean"]}
+        if problem.spec.time:
+            values["decay"] = np.exp(point["decay_log__"])
         total = sum(float(part) for part in found[: len(potentials)])
         assert np.isfinite(total)
         differences.append(total - log_density(problem, values))

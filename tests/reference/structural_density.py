@@ -38,14 +38,30 @@ def log_density(problem, values) -> float:
             for p, path in enumerate(spec.paths):
                 if not path.term.is_between:
                     predicted[endogenous.index(path.outcome)] += coefficient[p] * product(
-                        problem, path.outcome, path.term, latent, by_dyad, by_session, n
+                        problem,
+                        path.outcome,
+                        path.term,
+                        latent,
+                        by_dyad,
+                        by_session,
+                        n,
+                        values.get("decay", 0.0),
                     )
             for group in spec.groups:
                 columns, place = columns_of(spec, group), problem.grouping(group).of[n]
                 for item in spec.varying:
                     for slope in item.slopes if item.group == group else ():
                         effect = values[f"{group}_effects"][place, columns.index(f"{item.outcome} ~ {slope}")]
-                        term = product(problem, item.outcome, slope, latent, by_dyad, by_session, n)
+                        term = product(
+                            problem,
+                            item.outcome,
+                            slope,
+                            latent,
+                            by_dyad,
+                            by_session,
+                            n,
+                            values.get("decay", 0.0),
+                        )
                         predicted[endogenous.index(item.outcome)] += effect * term
             total += multivariate_normal.logpdf(
                 deviation - predicted, np.zeros(len(own)), scaled * values["residual_cov"]
@@ -108,7 +124,7 @@ def all_nested(problem, group):
     )
 
 
-def product(problem, outcome, term, latent, by_dyad, by_session, n):
+def product(problem, outcome, term, latent, by_dyad, by_session, n, decay):
     """Return one term at one exchange: the product of its factors, each centred as design section 5 says."""
     names, spec = list(problem.constructs), problem.spec
     s, d = problem.session_of[n], problem.dyad_of[n]
@@ -132,5 +148,9 @@ def product(problem, outcome, term, latent, by_dyad, by_session, n):
             "dyad": by_dyad[d, c],
             "session": by_session[s, c],
         }["session" if dynamic else spec.centring]
-        value *= (latent[n - back, c] if begun else by_session[s, c]) - centre
+        state = latent[n - back, c] if begun else by_session[s, c]
+        if back and problem.spec.time:
+            left = np.exp(-decay * problem.excess[n, back - 1])
+            state = by_session[s, c] + left * (state - by_session[s, c])
+        value *= state - centre
     return value

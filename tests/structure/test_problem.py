@@ -338,3 +338,48 @@ def test_an_unknown_group_is_told_with_the_nearest(grouped):
     with pytest.raises(InputError) as error:
         prepare(measures.rename({"therapist": "therapists"}), spec)
     assert "line 6: unknown group 'therapist'. Did you mean 'therapists'?" in str(error.value)
+
+
+TIMED = """
+[model]
+name = "timed"
+time = "minutes"
+paths = '''
+disclosure ~ empathy + lag(disclosure) + lag(disclosure, 2)
+'''
+"""
+
+
+def test_excess_time_is_what_passes_beyond_the_usual(measures):
+    """Gaps of 2, 1, 1 and 5 minutes, the last over an exchange that is missing: it lies in the middle."""
+    spec = bd.load_model(TIMED)
+    measures, _ = bd.simulate(spec, dyads=1, sessions=1, exchanges=6, random_seed=1)
+    measures["minutes"] = ("exchange", [0.0, 2.0, 3.0, 4.0, 9.0, 10.0])
+    measures = measures.assign_coords(t=("exchange", [0, 1, 2, 3, 5, 6]))
+    problem = prepare(measures, spec)
+    steps = np.array([2.0, 1.0, 1.0, 2.5, 2.5, 1.0])
+    usual = np.median(steps)
+    np.testing.assert_allclose(problem.excess[1:, 0], steps / usual - 1)
+    np.testing.assert_allclose(problem.excess[2:, 1], (steps[1:] + steps[:-1]) / usual - 2)
+    assert (problem.excess[0] == 0).all()
+    assert problem.excess[1, 1] == 0
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ([0.0, 1.0, 1.0], "time minutes does not grow within sessions (d0:1)"),
+        ([0.0, np.nan, 1.0], "time minutes misses 1 values. Say the time of every exchange"),
+        (["0", "1", "2"], "time = 'minutes' is no number. Name a covariate that is a number"),
+        (None, "time = 'minutes' is not among the measures"),
+    ],
+)
+def test_times_that_do_not_grow_are_refused(times, message):
+    spec = bd.load_model(TIMED)
+    measures, _ = bd.simulate(spec, dyads=1, sessions=1, exchanges=3, random_seed=1)
+    measures = measures.drop_vars("minutes")
+    if times is not None:
+        measures["minutes"] = ("exchange", times)
+    with pytest.raises(InputError) as error:
+        prepare(measures, spec)
+    assert message in str(error.value)

@@ -148,9 +148,11 @@ def _law_rows(
     whiten = _inverse_residual(problem, shared)
     whiten_start = inverse_factor(shared.start, len(problem.endogenous))
     log_scale = later.sum() * _log_diagonal(whiten) + starts.sum() * _log_diagonal(whiten_start)
-    factors = factor_matrix(problem, states, shared.level_dyad, means, shared.data)
+    factors = factor_matrix(problem, states, shared.level_dyad, means, shared.data, shared.decay)
     predicted = predicted_deviation(problem, shared.path, factors, shared.effects)
     by_now, *by_before = predicted_change(problem, shared.path, factors, shared.effects, moving)
+    if shared.decay is not None:
+        by_before = [by_lag * shared.decay[:, k] for k, by_lag in enumerate(by_before)]
     spread = residual_spread(problem, shared.effects)
     if spread is not None:
         log_scale = log_scale - pt.sum(spread)

@@ -73,8 +73,12 @@ def factor_matrix(
     level_dyad: TensorVariable,
     session: TensorVariable,
     data: dict[str, TensorVariable],
+    decay: TensorVariable | None = None,
 ) -> TensorVariable:
-    """Return the factor matrix (N, width) of :mod:`bayesdyn.structure.terms`; rows of starts are idle."""
+    """Return the factor matrix (N, width) of :mod:`bayesdyn.structure.terms`; rows of starts are idle.
+
+    With ``decay`` (N, K) a state of k exchanges before is drawn to its session's mean by what is left of it.
+    """
     dyad = pt.dot(one_hot(problem.dyad_of, len(problem.dyads)), level_dyad)
     grand = pt.mean(level_dyad, axis=0) if problem.spec.centring == "grand" else 0.0
     centre = {"none": 0.0, "grand": grand, "session": session, "dyad": dyad}[problem.spec.centring]
@@ -87,6 +91,8 @@ def factor_matrix(
             begun = (problem.position >= lag).astype(float)[:, None]
             before = begun * before + (1 - begun) * session
             covariate = data["covariate"][np.maximum(np.arange(len(problem.t)) - lag, _first(problem))]
+        if decay is not None:
+            before = session + decay[:, lag - 1][:, None] * (before - session)
         past += [before - centre, before - session, covariate]
     return pt.concatenate([*now, *past], axis=1)
 

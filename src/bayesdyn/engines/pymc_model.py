@@ -46,7 +46,7 @@ def build(problem: Problem) -> pm.Model:
         shared = parts(problem)
         latent = _latent(problem, shared.data)
         means = session_means(problem, shared)
-        factors = factor_matrix(problem, latent, shared.level_dyad, means, shared.data)
+        factors = factor_matrix(problem, latent, shared.level_dyad, means, shared.data, shared.decay)
         predicted = predicted_deviation(problem, shared.path, factors, shared.effects)
         own = one_hot(
             np.array([problem.constructs.index(name) for name in problem.endogenous]), len(problem.constructs)
@@ -86,6 +86,8 @@ class Parts:
         For each block of constructs whose residuals covary, its members and the Cholesky factor.
     start
         (V, V) Cholesky factor of the first exchange's deviations.
+    decay
+        (N, K) what is left of each lag's effect for the time that passed; None where time does not count.
     kappa
         (C,) log scale of the error variances; None where scores are taken as they are.
     """
@@ -97,6 +99,7 @@ class Parts:
     level_session: TensorVariable
     residual: tuple[tuple[tuple[int, ...], TensorVariable], ...]
     start: TensorVariable
+    decay: TensorVariable | None
     kappa: TensorVariable | None
 
 
@@ -116,7 +119,11 @@ def parts(problem: Problem) -> Parts:
     if problem.measurement != "none":
         raw = pm.Normal("kappa_raw", 0.0, 1.0, dims="construct")
         kappa = pm.Deterministic("kappa", data["kappa_sd"] * raw, dims="construct")
-    return Parts(data, path, effects, level_dyad, level_session, residual, start, kappa)
+    decay = None
+    if problem.spec.time:
+        rate = pm.HalfNormal("decay", *priors["decay"].numbers)
+        decay = pt.exp(-rate * data["excess"])
+    return Parts(data, path, effects, level_dyad, level_session, residual, start, decay, kappa)
 
 
 def session_means(problem: Problem, shared: Parts) -> TensorVariable:
@@ -156,6 +163,7 @@ def refit_data(problem: Problem) -> dict[str, np.ndarray]:
         "latent_spread": spread,
         "covariate": problem.covariate,
         "whitening": whitening(problem)[0],
+        **({"excess": problem.excess} if problem.spec.time else {}),
         "observed_session_mean": _observed_means(problem, problem.session_of, len(problem.sessions)),
         "observed_dyad_mean": _observed_means(problem, problem.dyad_of, len(problem.dyads)),
     }

@@ -16,7 +16,7 @@ from bayesdyn.fitting.fits import posterior_of
 RHAT, ESS_PER_CHAIN, BFMI = 1.01, 100, 0.3
 _PARAMETERS = (
     "path", "defined", "level_mean", "residual_cov", "predictor_cov", "cross_cov", "dyad_cov", "session_cov",
-    "start_cov", "kappa",
+    "start_cov", "decay", "kappa",
 )  # fmt: skip
 
 

@@ -38,6 +38,8 @@ def _model(spec: ModelSpec) -> Iterator[str]:
     yield from ("[model]", f"name = {_quoted(spec.name)}", f"centering = {_quoted(spec.centring)}")
     if spec.measurement:
         yield f"measurement = {_quoted(spec.measurement)}"
+    if spec.time:
+        yield f"time = {_quoted(spec.time)}"
     yield from ('paths = """', *equations(spec), '"""')
 
 

@@ -22,19 +22,21 @@ DEFAULTS = MappingProxyType(
         "start_sd": "half_normal(1)",
         "level_sd": "half_normal(0.5)",
         "correlation": "lkj(2)",
+        "decay": "half_normal(0.5)",
     }
 )
 """Prior of each class. ``lag_own``: a construct on its own lag; ``lag_cross``: on the lag of another
 construct of the same party; ``lag_far``: on a lag of several exchanges within one party; ``path``: every
 other coefficient; ``mean``: grand means; ``level_sd``: SDs of effects that vary by group, slopes and log
-residual SDs included; ``start_sd``: SDs at a session's first exchange."""
+residual SDs included; ``start_sd``: SDs at a session's first exchange;
+``decay``: log of what is left of a lag's effect after the usual time between exchanges, where time counts."""
 
 _KINDS = {"normal": 2, "half_normal": 1, "lkj": 1}
 _CLASS_KIND = MappingProxyType(
     {
         "path": "normal", "lag_own": "normal", "lag_cross": "normal", "lag_far": "normal", "mean": "normal",
         "residual_sd": "half_normal", "start_sd": "half_normal", "level_sd": "half_normal",
-        "correlation": "lkj",
+        "correlation": "lkj", "decay": "half_normal",
     }
 )  # fmt: skip
 _WORDS = re.compile(r"\s*([a-z_]+)\s*\(([^()]*)\)\s*")

@@ -21,6 +21,7 @@ from bayesdyn.structure.model_file import check_names
 from bayesdyn.structure.rows import check_scores, complete_rows, filled_values
 from bayesdyn.structure.spec import MEASUREMENTS, ModelSpec, Varying
 from bayesdyn.structure.terms import TermTable, offsets, tabulate
+from bayesdyn.structure.timing import excess_time
 
 _LEAST_RELIABILITY = 0.1  # a moment estimate below this would blow up the scale; said in the notes
 
@@ -55,6 +56,8 @@ class Problem:
         (C,) raw = shift + scale * standardised.
     terms
         Every term as products of factor columns.
+    excess
+        (N, K) how much more time than usual lies behind each lag (:mod:`.timing`); zero columns without time.
     groupings
         What effects can vary by; dyads and sessions always.
     notes
@@ -83,6 +86,7 @@ class Problem:
     shift: np.ndarray
     scale: np.ndarray
     terms: TermTable
+    excess: np.ndarray
     groupings: tuple[Grouping, ...]
     notes: tuple[str, ...] = ()
 
@@ -174,6 +178,9 @@ def prepare(
     )
     previous = np.where(frame["first"], -1, np.arange(len(frame)) - 1)
     groupings = read_groups(spec, measures, frame, faults)
+    excess = np.zeros((len(row), 0))
+    if spec.time:
+        excess = excess_time(spec.time, spec.order, measures, frame, row, faults)
     if not faults.faults:
         check_collinear(spec, covariates, covariate, previous, faults)
     faults.raise_if_any(f"Model {spec.name!r} cannot be fitted to these measures")
@@ -221,6 +228,7 @@ def prepare(
         shift=shift,
         scale=scale,
         terms=tabulate(full, constructs, covariates, endogenous),
+        excess=excess,
         groupings=groupings,
         notes=tuple(notes),
     )

@@ -14,7 +14,7 @@ from bayesdyn.structure.syntax import read_name
 from bayesdyn.structure.words import did_you_mean, sentence
 
 SECTIONS = ("model", "constructs", "priors", "claims", "scale")
-_MODEL_KEYS = ("name", "paths", "centering", "centring", "measurement")
+_MODEL_KEYS = ("name", "paths", "centering", "centring", "measurement", "time")
 _CLAIM_KEYS = ("says", "holds", "rope")
 type Lines = Mapping[tuple[str, ...], int]
 
@@ -60,6 +60,7 @@ def read_sections(
         claims=reader.claims(reader.table(document, "claims")),
         centring=reader.centring(model),
         measurement=reader.measurement(model),
+        time=reader.text(model, ("model",), "time", "") if "time" in model else "",
         text=text,
     )
     spec = replace(

@@ -186,6 +186,9 @@ class ModelSpec:
     ----------
     name
         The model's name.
+    time
+        The covariate that is the time of an exchange: lags then decay with the time between exchanges. Empty
+        where every lag is one exchange, however long.
     parties
         Who shows each construct: pairs (construct, ``therapist`` | ``client`` | ``dyad``). It decides the
         default law of a noisy predictor; an unlisted construct that is no outcome counts as the therapist's.
@@ -216,6 +219,7 @@ class ModelSpec:
     priors: tuple[tuple[str, str], ...] = ()
     scale: tuple[tuple[str, float, float], ...] = ()
     measurement: str = ""
+    time: str = ""
     text: str = field(default="", compare=False)
 
     @property

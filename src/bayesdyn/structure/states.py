@@ -55,8 +55,12 @@ def draw_states(
     start_cov: np.ndarray,
     index: pd.DataFrame,
     rng: np.random.Generator,
+    left: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the latent states (N, C), drawn exchange by exchange in causal order."""
+    """Return the latent states (N, C), drawn exchange by exchange in causal order.
+
+    ``left`` (N, K) is what is left of each lag's effect for the time that passed; None: all of it.
+    """
     start = offsets(len(constructs), covariate.shape[1], spec.order)
     dyad_code, session_code = pd.factorize(index["dyad"])[0], pd.factorize(index["label"])[0]
     code = {"dyad": dyad_code, "session": session_code}
@@ -111,6 +115,8 @@ def draw_states(
         blocks = {"session": mean, "dyad": by_dyad}
         for lag in range(1, spec.order + 1):
             before = latent[n - lag] if lag <= t[n] else mean
+            if left is not None:
+                before = mean + left[n, lag - 1] * (before - mean)
             blocks |= {lagged("lag", lag): before - centre, lagged("deviation", lag): before - mean}
         for block, value in blocks.items():
             factors[start[block] : start[block] + len(constructs)] = value

@@ -25,10 +25,12 @@ from bayesdyn.structure.simulating.truth import coefficients, in_names_of_fit
 from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec
 from bayesdyn.structure.states import draw_levels, draw_states
 from bayesdyn.structure.terms import effect_names, tabulate
+from bayesdyn.structure.timing import excess_time
 from bayesdyn.structure.words import did_you_mean
 
 TITLE = "Cannot simulate"
 _LEAST_DYADS, _DYADS_PER_GROUP = 3, 4
+_DECAY, _LEAST_STEP = 0.5, 0.05
 _SCALE = (3.0, 0.8)  # raw = 3 + 0.8 standardised: the middle and a usual spread of a 1 to 5 scale
 
 
@@ -58,6 +60,8 @@ class Plan:
         What is drawn for them.
     path
         (path_name,) coefficients.
+    decay
+        Of lags with time; 0 where the model has no time.
     covs
         Covariances of residuals, starts and levels.
     size
@@ -70,6 +74,7 @@ class Plan:
     covariates: tuple[str, ...]
     described: Mapping[str, Covariate]
     path: np.ndarray
+    decay: float
     covs: Covariances
     size: Size
 
@@ -92,6 +97,7 @@ class Streams:
     rater: np.random.Generator
     coder: np.random.Generator
     group: np.random.Generator
+    time: np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -161,16 +167,18 @@ def plan_study(
     contrasts = {name for name in coded.names if name not in spec.names}
     outside = {*BUILT_IN_COVARIATES, *given, *contrasts, *(name for name in spec.names if "[" in name)}
     constructs = tuple(name for name in coded.names if name not in outside)
-    check_names(spec, constructs, (*given, *spec.crossed))
+    check_names(spec, constructs, (*given, *spec.crossed, *([spec.time] if spec.time else [])))
     full = with_default_laws(coded, constructs)
     has_law = {path.outcome for path in full.paths}
     endogenous = tuple(
         sorted((name for name in constructs if name in has_law), key=lambda n: full.party(n) == "client")
     )
     used = tuple(name for name in coded.names if name in outside)
-    path = coefficients(full, used, truth or {}, faults)
+    asked = dict(truth or {})
+    decay = _decay(full, asked, faults)
+    path = coefficients(full, used, asked, faults)
     covs = covariances(full, endogenous, spreads or Spreads(), faults)
-    return Plan(full, constructs, endogenous, used, given, path, covs, size)
+    return Plan(full, constructs, endogenous, used, given, path, decay, covs, size)
 
 
 def draw_study(plan: Plan, rng: Streams) -> Study:
@@ -186,6 +194,10 @@ def draw_study(plan: Plan, rng: Streams) -> Study:
     if len(index) < 2:
         faults.add("a corpus of one exchange has no variance", "Simulate more dyads, sessions or exchanges")
     drawn = draw_covariates(plan.described, index, rng.covariate, faults)
+    left = None
+    if plan.spec.time:
+        drawn[plan.spec.time] = _times(index, rng.time)
+        left = np.exp(-plan.decay * _excess(plan.spec, drawn[plan.spec.time], index, faults))
     faults.raise_if_any(TITLE)
     levels = draw_levels(plan.spec, index, plan.covs.levels, rng.level)
     spec, levels, covs = _one_level(plan, index, levels)
@@ -203,10 +215,13 @@ def draw_study(plan: Plan, rng: Streams) -> Study:
         covs.start,
         index,
         rng.state,
+        left,
     )
     units = {name: (shift, scale) for name, shift, scale in spec.scale}
     shift, scale = np.array([units.get(name, _SCALE) for name in plan.constructs]).T
     truth = in_names_of_fit(spec, plan.constructs, plan.endogenous, plan.path, covs, levels, latent, index)
+    if spec.time:
+        truth["decay"] = plan.decay
     drawn = {**drawn, **{name: index[name].to_numpy() for name in plan.spec.crossed}}
     return Study(index, drawn, latent, shift, scale, truth)
 
@@ -232,6 +247,33 @@ def _one_level(
     left = {**plan.covs.levels, "dyad": own, "session": plan.covs.levels["session"][np.ix_(stays, stays)]}
     effects = {**levels, "dyad": whole, "session": levels["session"][:, stays]}
     return spec, effects, replace(plan.covs, levels=left)
+
+
+def _decay(spec: ModelSpec, truth: dict[str, float], faults: FaultList) -> float:
+    """Take the decay of lags out of the truth that was asked for."""
+    if not spec.time:
+        return 0.0
+    decay = truth.pop("decay", _DECAY)
+    if not (np.isfinite(decay) and decay >= 0):
+        faults.add(f"truth for 'decay' is {decay:g}", "Give 0 or a number above it")
+    return decay
+
+
+def _times(index: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    """Return the time of each exchange since its session's first (N,): steps of about 1, many short."""
+    steps = rng.gamma(2.0, 0.5, len(index)) + _LEAST_STEP
+    return (
+        pd.Series(np.where(index["t"] == 0, 0.0, steps))
+        .groupby(index["label"].to_numpy())
+        .cumsum()
+        .to_numpy()
+    )
+
+
+def _excess(spec: ModelSpec, times: np.ndarray, index: pd.DataFrame, faults: FaultList) -> np.ndarray:
+    given = xr.Dataset({spec.time: ("exchange", times)})
+    frame = index.rename(columns={"label": "session_label"})
+    return excess_time(spec.time, spec.order, given, frame, np.arange(len(index)), faults)
 
 
 def _check_groups(spec: ModelSpec, size: Size, faults: FaultList) -> None:
