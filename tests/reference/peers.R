@@ -20,12 +20,10 @@ sleep <- read("lme4_sleepstudy.csv")
 fit <- lmer(Reaction ~ Days + (Days | Subject), sleep, REML = TRUE, control = tight)
 sleepstudy <- c(mixed(fit), list(group_cov = matrix(VarCorr(fit)$Subject, 2), residual_cov = matrix(sigma(fit)^2)))
 
-# Daily stress: x, m and y are deviations from each person's mean. One equation at a time, without the person
-# intercepts, whose variance is 0 by construction; then both at once, stacked (Bauer, Preacher & Gil 2006), with
-# a residual variance for each outcome and one covariance of the random slopes over both.
+# Daily stress: x, m and y are deviations from each person's mean, so persons have no intercepts of their own.
+# Both equations at once, stacked (Bauer, Preacher & Gil 2006), with a residual variance for each outcome and one
+# covariance of the random slopes over both.
 daily <- read("bmlm_BLch9.csv")
-mediation_y <- mixed(lmer(y ~ x + m + (0 + x + m | id), daily, REML = TRUE, control = tight))
-mediation_m <- mixed(lmer(m ~ x + (0 + x | id), daily, REML = TRUE, control = tight))
 stack <- rbind(
   with(daily, data.frame(id, which = "m", z = m, m0 = 1, mx = x, y0 = 0, yx = 0, ym = 0)),
   with(daily, data.frame(id, which = "y", z = y, m0 = 0, mx = 0, y0 = 1, yx = x, ym = m))
@@ -79,34 +77,37 @@ twolevel <- named(two_fit, function(t) t$op == "~" | (t$op == "~1" & t$level == 
 twolevel$residual_cov <- matrix(implied$within$psi[pair, pair], 2)
 twolevel$group_cov <- matrix(implied$cluster$psi[pair, pair], 2)
 
-# Autoregression in deviations from a person's own mean, the first wave free: persons with all five waves.
-# `error` fixes each score's error variance, so that the states are latent.
+# Autoregression in deviations from a person's own mean, the first wave free: the first 100 persons with all
+# five waves. `error` fixes each score's error variance, so that the states are latent; `times` may leave gaps, at
+# which states have no score.
 panel <- read("ctsem_AnomAuth.csv")
-panel <- panel[complete.cases(panel[, 1:10]), 1:10]
-dynamics <- function(variables, error = c(0, 0)) {
-  waves <- 0:4
+panel <- head(panel[complete.cases(panel[, 1:10]), 1:10], 100)
+dynamics <- function(variables, error = c(0, 0), times = 0:4) {
   lines <- character()
   add <- function(...) lines <<- c(lines, sprintf(...))
   for (v in variables) {
-    add("R%d =~ %s", v, paste(sprintf("1*Y%d_T%d", v, waves), collapse = " + "))
-    for (t in waves) {
-      add("W%d%d =~ 1*Y%d_T%d", v, t, v, t)
-      add("Y%d_T%d ~~ %.10f*Y%d_T%d", v, t, error[v], v, t)
-      add("Y%d_T%d ~ mean%d*1", v, t, v)
-      if (t == 0) add("W%d0 ~~ W%d0", v, v) else add("W%d%d ~~ q%d*W%d%d", v, t, v, v, t)
+    add("R%d =~ %s", v, paste(sprintf("1*Y%d_T%d", v, 0:4), collapse = " + "))
+    for (t in 0:max(times)) {
+      wave <- match(t, times) - 1
+      if (is.na(wave)) add("W%d%d =~ 0*Y%d_T0", v, t, v) else add("W%d%d =~ 1*Y%d_T%d", v, t, v, wave)
+      if (t == 0) add("W%d0 ~~ start%d%d*W%d0", v, v, v, v) else add("W%d%d ~~ residual%d%d*W%d%d", v, t, v, v, v, t)
+      if (t > 0) for (u in variables) add("W%d%d ~ lag%d%d*W%d%d", v, t, v, u, u, t - 1)
     }
-    add("R%d ~~ R%d", v, v)
-    for (t in waves[-1]) for (u in variables) add("W%d%d ~ lag%d%d*W%d%d", v, t, v, u, u, t - 1)
+    for (wave in 0:4) {
+      add("Y%d_T%d ~~ %.10f*Y%d_T%d", v, wave, error[v], v, wave)
+      add("Y%d_T%d ~ mean%d*1", v, wave, v)
+    }
+    add("R%d ~~ level%d%d*R%d", v, v, v, v)
   }
   if (length(variables) == 2) {
-    add("R1 ~~ R2")
-    add("W10 ~~ W20")
-    for (t in waves[-1]) add("W1%d ~~ qc*W2%d", t, t)
+    add("R1 ~~ level12*R2")
+    add("W10 ~~ start12*W20")
+    for (t in 1:max(times)) add("W1%d ~~ residual12*W2%d", t, t)
   }
   fit <- lavaan(paste(lines, collapse = "\n"), data = panel, meanstructure = TRUE)
   stopifnot(lavInspect(fit, "converged"))
   table <- parameterEstimates(fit)
-  table <- table[grepl("^(lag|mean)", table$label) & !duplicated(table$label), ]
+  table <- table[table$label != "" & !duplicated(table$label), ]
   list(estimate = as.list(setNames(table$est, table$label)), se = as.list(setNames(table$se, table$label)))
 }
 variance <- c(var(unlist(panel[, c(1, 3, 5, 7, 9)])), var(unlist(panel[, c(2, 4, 6, 8, 10)])))
@@ -115,10 +116,9 @@ write_json(
   list(
     versions = list(R = R.version.string, lme4 = as.character(packageVersion("lme4")),
                     nlme = as.character(packageVersion("nlme")), lavaan = as.character(packageVersion("lavaan"))),
-    sleepstudy = sleepstudy, mediation_y = mediation_y, mediation_m = mediation_m,
-    mediation_both = mediation_both, apim = apim, twolevel = twolevel,
-    ar1 = dynamics(1), two_equations = dynamics(1:2),
-    two_equations_with_error = c(dynamics(1:2, error = 0.1 * variance), list(error_variance = 0.1 * variance))
+    sleepstudy = sleepstudy, mediation_both = mediation_both, apim = apim, twolevel = twolevel,
+    ar1 = dynamics(1), ar1_gaps = dynamics(1, times = c(0, 1, 2, 4, 6)), two_equations = dynamics(1:2),
+    two_equations_error = c(dynamics(1:2, error = 0.1 * variance), list(error_variance = 0.1 * variance))
   ),
   "peers.json", auto_unbox = TRUE, digits = 10, pretty = TRUE
 )
