@@ -77,6 +77,8 @@ class ChainRows:
         Scalar: determinants of the laws and of the errors.
     log_spread
         Scalar: log Jacobian of the given states by their noise.
+    scale_at
+        (N,): what each exchange adds to ``rest`` and ``log_spread``.
     states
         (N, C): the given states, scores of constructs without a law, and 0 for the M moving ones.
     moving
@@ -88,6 +90,7 @@ class ChainRows:
     constant: TensorVariable
     rest: TensorVariable
     log_spread: TensorVariable
+    scale_at: TensorVariable
     states: TensorVariable
     moving: tuple[str, ...]
 
@@ -106,14 +109,36 @@ def chain_rows(problem: Problem) -> ChainRows:
     lawless = np.array([float(name not in problem.endogenous) for name in problem.constructs])
     states = shared.data["score"] * lawless
     rest, spread = -error_scale(kappa, shared.data), pt.zeros(())
+    scale_at = -pt.sum(shared.data["rated"] * (shared.data["log_se"] + kappa / 2), axis=1)
     for name in given:
         value, log_spread = _given_state(problem, shared, name, means, precision)
         states = states + value[:, None] * _unit(problem, name)
-        spread = spread + log_spread
-    laws, log_scale = _law_rows(problem, shared, states, means, moving)
+        spread, scale_at = spread + pt.sum(log_spread), scale_at + log_spread
+    laws, log_scale, law_scale_at = _law_rows(problem, shared, states, means, moving)
     errors = _error_rows(problem, shared, states, precision, moving)
     now, before, constant = (pt.concatenate(both) for both in zip(laws, errors, strict=True))
-    return ChainRows(now, before, constant, rest + log_scale, spread, states, moving)
+    return ChainRows(now, before, constant, rest + log_scale, spread, scale_at + law_scale_at, states, moving)
+
+
+def observed_rows(problem: Problem) -> ChainRows:
+    """Return the rows where scores are taken as they are: M = 0, only the laws' rows, all in the constant.
+
+    Scores that a law needs and nobody gave are the model's free variable ``unrated`` (number of them,), row
+    by row of the problem.
+    """
+    shared = parts(problem)
+    states, rows, columns = shared.data["score"], *np.nonzero(unrated_states(problem))
+    if rows.size:
+        unrated = pm.Flat("unrated", shape=rows.size, initval=np.zeros(rows.size))
+        states = pt.set_subtensor(states[rows, columns], unrated)
+    laws, log_scale, scale_at = _law_rows(problem, shared, states, session_means(problem, shared), ())
+    return ChainRows(*laws, log_scale, pt.zeros(()), scale_at, states, ())
+
+
+def unrated_states(problem: Problem) -> np.ndarray:
+    """Return (N, C): which states are neither scores nor anything that a law leaves out."""
+    lawful = [name in problem.endogenous for name in problem.constructs]
+    return ~problem.rated & np.array(lawful)
 
 
 type _Rows = tuple[TensorVariable, TensorVariable, TensorVariable]
@@ -125,24 +150,28 @@ def _law_rows(
     states: TensorVariable,
     means: TensorVariable,
     moving: tuple[str, ...],
-) -> tuple[_Rows, TensorVariable]:
-    """Return the V rows of whitened innovations (of whitened deviations at a start), and their log scale."""
+) -> tuple[_Rows, TensorVariable, TensorVariable]:
+    """Return the V rows of whitened innovations (of whitened deviations at a start), and their log scale.
+
+    The scale is given as a sum and by exchange (N,).
+    """
     later, starts = (problem.previous >= 0).astype(float), (problem.previous < 0).astype(float)
     whiten = _inverse_residual(problem, shared)
     whiten_start = inverse_factor(shared.start, len(problem.endogenous))
     log_scale = later.sum() * _log_diagonal(whiten) + starts.sum() * _log_diagonal(whiten_start)
+    scale_at = later * _log_diagonal(whiten) + starts * _log_diagonal(whiten_start)
     factors = factor_matrix(problem, states, shared.level_dyad, means, shared.data)
     effects = (shared.path, factors, shared.dyad, shared.session)
     predicted = predicted_deviation(problem, *effects)
     by_now, by_before = predicted_change(problem, *effects, moving)
     own = np.stack([_unit(problem, name) for name in problem.endogenous])
     deviation = pt.dot(own, (states - means).T)
-    place = np.array([[float(one == other) for other in moving] for one in problem.endogenous])
+    place = np.array([[one == other for other in moving] for one in problem.endogenous], dtype=float)
     now = _rows(whiten, (place[:, :, None] - by_now) * later)
     now = now + pt.dot(whiten_start, place)[:, :, None] * starts
     before = _rows(whiten, -by_before * later)
     constant = pt.dot(whiten, (deviation - predicted.T) * later) + pt.dot(whiten_start, deviation * starts)
-    return (now, before, constant), log_scale
+    return (now, before, constant), log_scale, scale_at
 
 
 def _error_rows(
@@ -197,7 +226,7 @@ def draw_latent(problem: Problem, draws: Mapping[str, np.ndarray], random_seed: 
 def _given_state(
     problem: Problem, shared: Parts, name: str, means: TensorVariable, precision: TensorVariable
 ) -> tuple[TensorVariable, TensorVariable]:
-    """Return a given construct's states (N,) as shaped noise, and the log Jacobian of the shape.
+    """Return a given construct's states (N,) as shaped noise, and the log Jacobian of the shape (N,).
 
     The shape is what filtering forward and sampling backward gives for the construct's own lag, innovation SD
     and scores, with the stationary gain of each exchange's own precision: noise and hyperparameters are then
@@ -224,7 +253,7 @@ def _given_state(
     back = followed * lag * filtered_variance / ahead
     spread = pt.sqrt(filtered_variance * (followed * innovation / ahead + (1 - followed)))
     value = _recurrence(back[::-1], ((1 - back * lag) * filtered + spread * noise)[::-1])[::-1]
-    return means[:, c] + value, pt.sum(pt.log(spread))
+    return means[:, c] + value, pt.log(spread)
 
 
 def _recurrence(multiplier: TensorVariable, added: TensorVariable) -> TensorVariable:

@@ -13,6 +13,9 @@ from bayesdyn.structure.priors import Priors
 from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.terms import between_order, effect_names, intercept_places, offsets
 
+GRAND = "grand_centre"
+"""Name of the node (C,) that holds the mean over dyads, where the model centres there."""
+
 
 def levels(
     problem: Problem,
@@ -67,7 +70,8 @@ def factor_matrix(
 ) -> TensorVariable:
     """Return the factor matrix (N, width) of :mod:`bayesdyn.structure.terms`; rows of starts are idle."""
     dyad = pt.dot(one_hot(problem.dyad_of, len(problem.dyads)), level_dyad)
-    grand = pt.mean(level_dyad, axis=0) if problem.spec.centring == "grand" else 0.0
+    grand = pt.mean(level_dyad, axis=0)
+    grand.name = GRAND
     centre = {"none": 0.0, "grand": grand, "session": session, "dyad": dyad}[problem.spec.centring]
     before = _row_before(latent)
     return pt.concatenate(
@@ -138,7 +142,7 @@ def predicted_change(
     and ``factors`` may hold any value, zero say, in their place.
     """
     start = offsets(len(problem.constructs), len(problem.covariates))
-    index = np.array([problem.constructs.index(name) for name in moving])
+    index = np.array([problem.constructs.index(name) for name in moving], dtype=int)
     move = np.zeros((start["width"], 2, len(moving)))
     for block, when in (("now", 0), ("lag", 1), ("deviation", 1)):
         move[start[block] + index, when, np.arange(len(moving))] = 1.0
