@@ -2,10 +2,10 @@
 
 The public face, in the order of a study: :func:`read_transcripts`, :func:`rate`, :func:`read_ratings`,
 :func:`agreement`, :func:`measure` (or :func:`as_measures`), :func:`load_model`, :func:`simulate`,
-:func:`simulate_ratings`, :func:`fit`, :func:`summary`, :func:`check_claims`, :func:`sensitivity`,
-:func:`plan_ratings`, :func:`report`, :func:`load_example`; and two rooms: ``effects``, what follows from a
-fit, and ``simulating``, what simulated studies are described by. Each is imported when first used:
-``import bayesdyn`` itself is light.
+:func:`simulate_ratings`, :func:`fit`, :func:`summary`, :func:`check_claims`, :func:`log_likelihood`,
+:func:`loo_dyads`, :func:`kfold`, :func:`compare`, :func:`sensitivity`, :func:`plan_ratings`, :func:`report`,
+:func:`load_example`; and two rooms: ``effects``, what follows from a fit, and ``simulating``, what simulated
+studies are described by. Each is imported when first used: ``import bayesdyn`` itself is light.
 """
 
 from importlib import import_module
@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bayesdyn import effects as effects
     from bayesdyn.fitting.claims import check_claims
+    from bayesdyn.fitting.comparing import compare, loo_dyads
+    from bayesdyn.fitting.folds import kfold
+    from bayesdyn.fitting.likelihood import log_likelihood
     from bayesdyn.fitting.run import fit
     from bayesdyn.fitting.summaries import summary
     from bayesdyn.measures.agreement import agreement
@@ -43,6 +46,10 @@ _HOMES = {
     "fit": "bayesdyn.fitting.run",
     "summary": "bayesdyn.fitting.summaries",
     "check_claims": "bayesdyn.fitting.claims",
+    "log_likelihood": "bayesdyn.fitting.likelihood",
+    "loo_dyads": "bayesdyn.fitting.comparing",
+    "kfold": "bayesdyn.fitting.folds",
+    "compare": "bayesdyn.fitting.comparing",
     "sensitivity": "bayesdyn.sweeps.sensitivity",
     "plan_ratings": "bayesdyn.sweeps.planning.plan",
     "report": "bayesdyn.reporting.html",
@@ -55,9 +62,13 @@ __all__ = [
     "agreement",
     "as_measures",
     "check_claims",
+    "compare",
     "fit",
+    "kfold",
     "load_example",
     "load_model",
+    "log_likelihood",
+    "loo_dyads",
     "measure",
     "plan_ratings",
     "rate",

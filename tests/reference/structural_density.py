@@ -25,7 +25,7 @@ def log_density(problem, values) -> float:
         wide = np.ones(len(own))
         for item in spec.varying:
             if item.spread:
-                place = problem.grouping(item.group).of[n]
+                place = group_of(problem, item.group)[n]
                 effect = values[f"{item.group}_effects"][
                     place, columns_of(spec, item.group).index(item.names[0])
                 ]
@@ -48,7 +48,7 @@ def log_density(problem, values) -> float:
                         values.get("decay", 0.0),
                     )
             for group in spec.groups:
-                columns, place = columns_of(spec, group), problem.grouping(group).of[n]
+                columns, place = columns_of(spec, group), group_of(problem, group)[n]
                 for item in spec.varying:
                     for slope in item.slopes if item.group == group else ():
                         effect = values[f"{group}_effects"][place, columns.index(f"{item.outcome} ~ {slope}")]
@@ -72,6 +72,12 @@ def log_density(problem, values) -> float:
             error_cov = np.outer(sd, sd) * problem.error_corr[np.ix_(rated, rated)]
             total += multivariate_normal.logpdf(problem.score[n, rated], latent[n, rated], error_cov)
     return total
+
+
+def group_of(problem, group):
+    """Return each exchange's group as an index."""
+    of = {"dyad": problem.dyad_of, "session": problem.session_of}
+    return of[group] if group in of else problem.grouping(group).of
 
 
 def columns_of(spec, group):
@@ -98,12 +104,12 @@ def levels(problem, values):
             if f"{name} ~ 1" not in columns:
                 continue
             effect = values[f"{group}_effects"][:, columns.index(f"{name} ~ 1")]
-            for s, n in enumerate(problem.starts):
-                by_session[s, c] += effect[problem.grouping(group).of[n]]
+            for s, n in zip(*np.unique(problem.session_of, return_index=True), strict=True):
+                by_session[s, c] += effect[group_of(problem, group)[n]]
             for d in range(len(problem.dyads)):
                 # A dyad's mean has what all its exchanges share.
-                shared = np.unique(problem.grouping(group).of[problem.dyad_of == d])
-                if all_nested(problem, group):
+                shared = np.unique(group_of(problem, group)[problem.dyad_of == d])
+                if shared.size and all_nested(problem, group):
                     by_dyad[d, c] += effect[shared[0]]
     for p, path in enumerate(spec.paths):
         if path.term.is_between:
@@ -118,9 +124,9 @@ def levels(problem, values):
 
 def all_nested(problem, group):
     """Return whether every dyad is within one group; sessions never hold dyads."""
-    of = problem.grouping(group).of
+    of = group_of(problem, group)
     return group != "session" and all(
-        len(np.unique(of[problem.dyad_of == d])) == 1 for d in range(len(problem.dyads))
+        len(np.unique(of[problem.dyad_of == d])) == 1 for d in np.unique(problem.dyad_of)
     )
 
 
@@ -131,9 +137,10 @@ def product(problem, outcome, term, latent, by_dyad, by_session, n, decay):
     value = 1.0
     for factor in term.factors:
         back = factor.lag if factor.kind == "lag" else 0
-        begun = problem.starts[s] <= n - back
+        first = int(np.flatnonzero(problem.session_of == s)[0])
+        begun = first <= n - back
         if factor.name in problem.covariates:
-            at = max(n - back, problem.starts[s])
+            at = max(n - back, first)
             value *= problem.covariate[at, problem.covariates.index(factor.name)]
             continue
         c = names.index(factor.name)

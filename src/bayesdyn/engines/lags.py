@@ -57,7 +57,7 @@ def log_integral_at(blocks: Blocks) -> Callable[..., jax.Array]:
     def log_integral(now: jax.Array, constant: jax.Array, *before: jax.Array) -> jax.Array:
         if len(before) == 1:
             return chain.log_integral(now, before[0], constant)
-        return chain.log_integral(*_in_blocks(blocks, now, constant, before))
+        return chain.log_integral(*in_blocks(blocks, now, constant, before))
 
     return log_integral
 
@@ -74,13 +74,13 @@ def draw_states_at(blocks: Blocks) -> Callable[..., jax.Array]:
         size, order = len(noise), len(before)
         wide = noise[:, np.maximum(blocks.member, 0)] * (blocks.member >= 0)
         wide = jnp.swapaxes(wide, 0, 1).reshape(order * size, -1)
-        drawn = chain.draw_states(*_in_blocks(blocks, now, constant, before), wide)
+        drawn = chain.draw_states(*in_blocks(blocks, now, constant, before), wide)
         return drawn.reshape(order, size, -1)[blocks.place, :, blocks.block].T
 
     return draw_states
 
 
-def _in_blocks(
+def in_blocks(
     blocks: Blocks, now: jax.Array, constant: jax.Array, before: tuple[jax.Array, ...]
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return rows of exchanges (R, M, N), and at each lag, as rows of blocks (K R, K M, B)."""

@@ -18,6 +18,7 @@ import pytensor.tensor as pt
 from pytensor import wrap_jax
 from pytensor.tensor.variable import TensorVariable
 
+from bayesdyn.engines.given_states import given_state
 from bayesdyn.engines.lags import Blocks, blocks_of, draw_states_at, log_integral_at
 from bayesdyn.engines.pymc_covariance import inverse_factor
 from bayesdyn.engines.pymc_equations import (
@@ -83,6 +84,8 @@ class ChainRows:
         Scalar: determinants of the laws and of the errors.
     log_spread
         Scalar: log Jacobian of the given states by their noise.
+    scale_at
+        (N,): what each exchange adds to ``rest`` and ``log_spread``.
     states
         (N, C): the given states, scores of constructs without a law, and 0 for the M moving ones.
     moving
@@ -94,6 +97,7 @@ class ChainRows:
     constant: TensorVariable
     rest: TensorVariable
     log_spread: TensorVariable
+    scale_at: TensorVariable
     states: TensorVariable
     moving: tuple[str, ...]
 
@@ -112,17 +116,40 @@ def chain_rows(problem: Problem) -> ChainRows:
     lawless = np.array([float(name not in problem.endogenous) for name in problem.constructs])
     states = shared.data["score"] * lawless
     rest, spread = -error_scale(kappa, shared.data), pt.zeros(())
+    scale_at = -pt.sum(shared.data["rated"] * (shared.data["log_se"] + kappa / 2), axis=1)
     for name in given:
-        value, log_spread = _given_state(problem, shared, name, means, precision)
+        value, log_spread = given_state(problem, shared, name, means, precision)
         states = states + value[:, None] * _unit(problem, name)
-        spread = spread + log_spread
-    laws, lagged, log_scale = _law_rows(problem, shared, states, means, moving)
+        spread, scale_at = spread + pt.sum(log_spread), scale_at + log_spread
+    laws, lagged, log_scale, law_scale_at = _law_rows(problem, shared, states, means, moving)
     errors = _error_rows(problem, shared, states, precision, moving)
     now, constant = (pt.concatenate([laws[at], errors[at]]) for at in (0, 1))
     # Errors of measurement are of the exchange itself.
     nothing = pt.zeros((len(problem.constructs), len(moving), len(problem.t)))
     before = tuple(pt.concatenate([law, nothing]) for law in lagged)
-    return ChainRows(now, before, constant, rest + log_scale, spread, states, moving)
+    return ChainRows(now, before, constant, rest + log_scale, spread, scale_at + law_scale_at, states, moving)
+
+
+def observed_rows(problem: Problem) -> ChainRows:
+    """Return the rows where scores are taken as they are: M = 0, only the laws' rows, all in the constant.
+
+    Scores that a law needs and nobody gave are the model's free variable ``unrated`` (number of them,), row
+    by row of the problem.
+    """
+    shared = parts(problem)
+    states, rows, columns = shared.data["score"], *np.nonzero(unrated_states(problem))
+    if rows.size:
+        unrated = pm.Flat("unrated", shape=rows.size, initval=np.zeros(rows.size))
+        states = pt.set_subtensor(states[rows, columns], unrated)
+    means = session_means(problem, shared)
+    (now, constant), before, log_scale, scale_at = _law_rows(problem, shared, states, means, ())
+    return ChainRows(now, tuple(before), constant, log_scale, pt.zeros(()), scale_at, states, ())
+
+
+def unrated_states(problem: Problem) -> np.ndarray:
+    """Return (N, C): which states are neither scores nor anything that a law leaves out."""
+    lawful = [name in problem.endogenous for name in problem.constructs]
+    return ~problem.rated & np.array(lawful)
 
 
 def blocks(problem: Problem) -> Blocks:
@@ -139,10 +166,11 @@ def _law_rows(
     states: TensorVariable,
     means: TensorVariable,
     moving: tuple[str, ...],
-) -> tuple[_Rows, list[TensorVariable], TensorVariable]:
+) -> tuple[_Rows, list[TensorVariable], TensorVariable, TensorVariable]:
     """Return the V rows of whitened innovations (of whitened deviations at a start), and their log scale.
 
-    First their coefficients of the states now and their constant, then those of the states at each lag.
+    First their coefficients of the states now and their constant, then those of the states at each lag; the
+    scale is given as a sum and by exchange (N,).
     """
     later, starts = (problem.previous >= 0).astype(float), (problem.previous < 0).astype(float)
     whiten = _inverse_residual(problem, shared)
@@ -153,14 +181,15 @@ def _law_rows(
     by_now, *by_before = predicted_change(problem, shared.path, factors, shared.effects, moving)
     if shared.decay is not None:
         by_before = [by_lag * shared.decay[:, k] for k, by_lag in enumerate(by_before)]
+    scale_at = later * _log_diagonal(whiten) + starts * _log_diagonal(whiten_start)
     spread = residual_spread(problem, shared.effects)
     if spread is not None:
-        log_scale = log_scale - pt.sum(spread)
+        log_scale, scale_at = log_scale - pt.sum(spread), scale_at - pt.sum(spread, axis=1)
         shrink = pt.exp(-spread).T
         later, starts = later * shrink, starts * shrink
     own = np.stack([_unit(problem, name) for name in problem.endogenous])
     deviation = pt.dot(own, (states - means).T)
-    place = np.array([[float(one == other) for other in moving] for one in problem.endogenous])
+    place = np.array([[one == other for other in moving] for one in problem.endogenous], dtype=float)
     by_outcome = later if spread is None else later[:, None]
     now = _rows(whiten, (place[:, :, None] - by_now) * by_outcome)
     if spread is None:
@@ -169,7 +198,7 @@ def _law_rows(
         now = now + _rows(whiten_start, place[:, :, None] * starts[:, None])
     before = [_rows(whiten, -by_lag * by_outcome) for by_lag in by_before]
     constant = pt.dot(whiten, (deviation - predicted.T) * later) + pt.dot(whiten_start, deviation * starts)
-    return (now, constant), before, log_scale
+    return (now, constant), before, log_scale, scale_at
 
 
 def _error_rows(
@@ -218,54 +247,6 @@ def draw_latent(problem: Problem, draws: Mapping[str, np.ndarray], random_seed: 
         filled[:, moving] = np.asarray(draw_states(noise[k], *of_chain)).T
         every.append(filled)
     return np.stack(every)
-
-
-def _given_state(
-    problem: Problem, shared: Parts, name: str, means: TensorVariable, precision: TensorVariable
-) -> tuple[TensorVariable, TensorVariable]:
-    """Return a given construct's states (N,) as shaped noise, and the log Jacobian of the shape.
-
-    The shape is what filtering forward and sampling backward gives for the construct's own lag, innovation SD
-    and scores, with the stationary gain of each exchange's own precision: noise and hyperparameters are then
-    nearly independent, whatever the reliability. It is a change of variables, so it need not be exact.
-    """
-    c, v = problem.constructs.index(name), problem.endogenous.index(name)
-    noise = pm.Flat(f"{name}_noise", shape=len(problem.t), initval=np.zeros(len(problem.t)))
-    ((factor, place),) = ((factor, block.index(v)) for block, factor in shared.residual if v in block)
-    innovation, start = pt.sum(factor[place] ** 2), pt.sum(shared.start[v] ** 2)
-    wider = residual_spread(problem, shared.effects)
-    if wider is not None:
-        innovation, start = innovation * pt.exp(2 * wider[:, v]), start * pt.exp(2 * wider[:, v])
-    own = [p for p, path in enumerate(problem.spec.paths) if path.name == f"{name} ~ lag({name})"]
-    lag = shared.path[own[0]] if own else pt.zeros(())
-    later = (problem.previous >= 0).astype(float)
-    followed = np.append(later[1:], 0.0)
-    weight = precision[:, c] ** 2
-    # Variance before the score: the positive root of w V^2 + b V - q = 0 (the stationary Riccati equation).
-    linear = 1 - lag**2 - innovation * weight
-    stationary = 2 * innovation / (linear + pt.sqrt(linear**2 + 4 * weight * innovation))
-    variance = later * stationary + (1 - later) * start
-    gain = weight * variance / (1 + weight * variance)
-    filtered_variance = variance / (1 + weight * variance)
-    error = shared.data["score"][:, c] - means[:, c]
-    filtered = _recurrence((1 - gain) * lag * later, gain * error)
-    ahead = lag**2 * filtered_variance + innovation
-    back = followed * lag * filtered_variance / ahead
-    spread = pt.sqrt(filtered_variance * (followed * innovation / ahead + (1 - followed)))
-    value = _recurrence(back[::-1], ((1 - back * lag) * filtered + spread * noise)[::-1])[::-1]
-    return means[:, c] + value, pt.sum(pt.log(spread))
-
-
-def _recurrence(multiplier: TensorVariable, added: TensorVariable) -> TensorVariable:
-    """Return x (N,) with x[t] = multiplier[t] x[t - 1] + added[t], by doubling (Hillis & Steele 1986)."""
-    count = added.type.shape[0]
-    value, reach = added, 1
-    while reach < count:
-        nothing = pt.zeros((reach,))
-        value = value + multiplier * pt.concatenate([nothing, value[:-reach]])
-        multiplier = multiplier * pt.concatenate([nothing, multiplier[:-reach]])
-        reach *= 2
-    return value
 
 
 def _inverse_residual(problem: Problem, shared: Parts) -> TensorVariable:

@@ -12,11 +12,16 @@ def covariance_factor(name: str, size: int, sd: float, eta: float) -> TensorVari
     The correlation's factor is built from canonical partial correlations, which are independent under an
     LKJ prior: 2 Beta(b, b) - 1 with b = eta + (size - 2 - column) / 2 (Lewandowski, Kurowicka & Joe 2009,
     J. Multivariate Analysis 100, 1989-2001). PyMC's own LKJCholeskyCov has the same density
-    (tests/engines) by a graph five times the size, and this model holds five of them.
+    (tests/engines) by a graph five times the size, and this model holds five of them. The factor bears
+    ``name``, so that a graph can be evaluated at a given one.
     """
     scale = pm.HalfNormal(f"{name}_sd", sd, shape=size)
-    if size == 1:
-        return scale[:, None]
+    factor = scale[:, None] if size == 1 else _correlated(name, scale, size, eta)
+    factor.name = name
+    return factor
+
+
+def _correlated(name: str, scale: TensorVariable, size: int, eta: float) -> TensorVariable:
     rows, columns = np.tril_indices(size, -1)
     # The sampler's space is atanh of the partial correlation; its Jacobian adds 1 to each exponent.
     raw = pm.Flat(f"{name}_partial", shape=len(rows), initval=np.zeros(len(rows)))

@@ -182,7 +182,12 @@ def _latent(
 
 
 def same_shape(one: Problem, other: Problem) -> bool:
-    """Return whether one compiled model serves both problems: same spec, rows and pattern of ratings."""
+    """Return whether one compiled model serves both problems: same spec, rows and pattern of ratings.
+
+    What is rated is data like another, except where it says which states are latent (scores as they are) or
+    how errors are whitened (correlated ones).
+    """
+    masked = one.measurement != "none" and np.array_equal(one.error_corr, np.eye(len(one.constructs)))
     return (
         one.spec == other.spec
         and one.measurement == other.measurement
@@ -190,7 +195,7 @@ def same_shape(one: Problem, other: Problem) -> bool:
         and one.covariates == other.covariates
         and np.array_equal(one.dyad_of, other.dyad_of)
         and np.array_equal(one.session_of, other.session_of)
-        and np.array_equal(one.rated, other.rated)
+        and (masked or np.array_equal(one.rated, other.rated))
         and np.array_equal(one.error_corr, other.error_corr)
         and all(
             a.labels == b.labels and np.array_equal(a.of, b.of)

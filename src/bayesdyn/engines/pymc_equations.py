@@ -15,6 +15,9 @@ from bayesdyn.structure.priors import Priors
 from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.terms import between_order, effect_names, intercept_places, lagged, spread_places
 
+GRAND = "grand_centre"
+"""Name of the node (C,) that holds the mean over dyads, where the model centres there."""
+
 
 def levels(
     problem: Problem,
@@ -80,7 +83,8 @@ def factor_matrix(
     With ``decay`` (N, K) a state of k exchanges before is drawn to its session's mean by what is left of it.
     """
     dyad = pt.dot(one_hot(problem.dyad_of, len(problem.dyads)), level_dyad)
-    grand = pt.mean(level_dyad, axis=0) if problem.spec.centring == "grand" else 0.0
+    grand = pt.mean(level_dyad, axis=0)
+    grand.name = GRAND
     centre = {"none": 0.0, "grand": grand, "session": session, "dyad": dyad}[problem.spec.centring]
     now = [pt.ones((len(problem.t), 1)), latent - centre, session, dyad, data["covariate"]]
     past: list[TensorVariable] = []
@@ -163,7 +167,7 @@ def predicted_change(
     and ``factors`` may hold any value, zero say, in their place.
     """
     start, lags = problem.blocks, range(1, problem.spec.order + 1)
-    index = np.array([problem.constructs.index(name) for name in moving])
+    index = np.array([problem.constructs.index(name) for name in moving], dtype=int)
     move = np.zeros((start["width"], 1 + len(lags), len(moving)))
     blocks = [("now", 0), *[(lagged(block, lag), lag) for lag in lags for block in ("lag", "deviation")]]
     for block, when in blocks:

@@ -190,6 +190,11 @@ def _constant_data(problem: Problem) -> xr.Dataset:
     data["error_corr"] = (("construct", "construct2"), problem.error_corr)
     for q, name in enumerate(problem.covariates):
         data[name] = ("exchange", problem.covariate[:, q])
+    if problem.spec.time:
+        data[problem.spec.time] = ("exchange", problem.times)
+    for name in problem.spec.crossed:
+        grouping = problem.grouping(name)
+        data[name] = ("exchange", [grouping.labels[of] for of in grouping.of])
     return data
 
 

@@ -1,6 +1,6 @@
 """What effects vary by: dyads, sessions, and the groups that a covariate names, such as therapists."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.rows import labels_of
-from bayesdyn.structure.spec import ModelSpec
+from bayesdyn.structure.spec import ModelSpec, Varying
 from bayesdyn.structure.terms import effect_names
 
 _LEAST_GROUPS = 5  # per effect that varies
@@ -122,6 +122,24 @@ def _check_counts(name: str, count: int, others: dict[str, int], faults: FaultLi
                 f"Leave out (... | {name})",
             )
             return
+
+
+def merge_levels(spec: ModelSpec, frame: pd.DataFrame, notes: list[str]) -> ModelSpec:
+    """Drop session intercepts where every dyad has one session: the two levels are then one."""
+    if frame.groupby("dyad")["session"].nunique().max() > 1:
+        return spec
+    both = {(item.outcome, item.spread) for item in spec.varying if item.group == "dyad" and item.intercept}
+    kept: list[Varying] = []
+    for item in spec.varying:
+        if item.group == "session" and (item.outcome, item.spread) in both:
+            item = replace(item, intercept=False)
+        if item.intercept or item.slopes:
+            kept.append(item)
+    if len(kept) < len(spec.varying):
+        notes.append(
+            "Every dyad has one session: session and dyad levels are one, and are reported as dyad effects."
+        )
+    return replace(spec, varying=tuple(kept))
 
 
 def few_groups(spec: ModelSpec, groupings: tuple[Grouping, ...]) -> list[str]:

@@ -6,7 +6,7 @@ engine holds no case analysis over the model language.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,13 @@ import xarray as xr
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.categories import code_categories
 from bayesdyn.structure.covariates import check_collinear, covariate_values
-from bayesdyn.structure.groups import Grouping, few_groups, read_groups
+from bayesdyn.structure.groups import Grouping, few_groups, merge_levels, read_groups
 from bayesdyn.structure.laws import with_default_laws
 from bayesdyn.structure.model_file import check_names
 from bayesdyn.structure.rows import check_scores, complete_rows, filled_values
-from bayesdyn.structure.spec import MEASUREMENTS, ModelSpec, Varying
+from bayesdyn.structure.spec import MEASUREMENTS, ModelSpec
 from bayesdyn.structure.terms import TermTable, offsets, tabulate
-from bayesdyn.structure.timing import excess_time
+from bayesdyn.structure.timing import excess_time, read_times
 
 _LEAST_RELIABILITY = 0.1  # a moment estimate below this would blow up the scale; said in the notes
 
@@ -56,8 +56,8 @@ class Problem:
         (C,) raw = shift + scale * standardised.
     terms
         Every term as products of factor columns.
-    excess
-        (N, K) how much more time than usual lies behind each lag (:mod:`.timing`); zero columns without time.
+    times
+        (N,) time of each exchange where the model has time, else its number.
     groupings
         What effects can vary by; dyads and sessions always.
     notes
@@ -86,7 +86,7 @@ class Problem:
     shift: np.ndarray
     scale: np.ndarray
     terms: TermTable
-    excess: np.ndarray
+    times: np.ndarray
     groupings: tuple[Grouping, ...]
     notes: tuple[str, ...] = ()
 
@@ -99,6 +99,11 @@ class Problem:
     def position(self) -> np.ndarray:
         """(N,) place of each exchange in its session, from 0."""
         return np.arange(len(self.t)) - self.starts[self.session_of]
+
+    @property
+    def excess(self) -> np.ndarray:
+        """(N, K) how much more time than usual lies behind each lag (:func:`.timing.excess_time`)."""
+        return excess_time(self.times, self.position, self.spec.order)
 
     def grouping(self, name: str) -> Grouping:
         """Return the groups of that name: dyads, sessions, or those that a covariate names."""
@@ -178,9 +183,9 @@ def prepare(
     )
     previous = np.where(frame["first"], -1, np.arange(len(frame)) - 1)
     groupings = read_groups(spec, measures, frame, faults)
-    excess = np.zeros((len(row), 0))
+    times = np.arange(len(row), dtype=float)
     if spec.time:
-        excess = excess_time(spec.time, spec.order, measures, frame, row, faults)
+        times = read_times(spec.time, measures, frame, row, faults)
     if not faults.faults:
         check_collinear(spec, covariates, covariate, previous, faults)
     faults.raise_if_any(f"Model {spec.name!r} cannot be fitted to these measures")
@@ -228,7 +233,7 @@ def prepare(
         shift=shift,
         scale=scale,
         terms=tabulate(full, constructs, covariates, endogenous),
-        excess=excess,
+        times=times,
         groupings=groupings,
         notes=tuple(notes),
     )
@@ -270,24 +275,6 @@ def _one_error(raw_se: np.ndarray, rated: np.ndarray) -> np.ndarray:
     """Return (N, C) the same standard error for all rated scores of a construct: what two stages know."""
     squared = np.where(rated, np.square(raw_se), 0.0).sum(axis=0) / np.maximum(rated.sum(axis=0), 1)
     return np.where(rated, np.sqrt(squared), np.nan)
-
-
-def merge_levels(spec: ModelSpec, frame: pd.DataFrame, notes: list[str]) -> ModelSpec:
-    """Drop session intercepts where every dyad has one session: the two levels are then one."""
-    if frame.groupby("dyad")["session"].nunique().max() > 1:
-        return spec
-    both = {(item.outcome, item.spread) for item in spec.varying if item.group == "dyad" and item.intercept}
-    kept: list[Varying] = []
-    for item in spec.varying:
-        if item.group == "session" and (item.outcome, item.spread) in both:
-            item = replace(item, intercept=False)
-        if item.intercept or item.slopes:
-            kept.append(item)
-    if len(kept) < len(spec.varying):
-        notes.append(
-            "Every dyad has one session: session and dyad levels are one, and are reported as dyad effects."
-        )
-    return replace(spec, varying=tuple(kept))
 
 
 def _gap_notes(row: np.ndarray) -> list[str]:

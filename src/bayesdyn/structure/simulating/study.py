@@ -8,9 +8,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
+from bayesdyn.structure.groups import merge_levels
 from bayesdyn.structure.laws import with_default_laws
 from bayesdyn.structure.model_file import check_names
-from bayesdyn.structure.problem import merge_levels
 from bayesdyn.structure.simulating.covariates import (
     Covariate,
     check_covariates,
@@ -197,7 +197,8 @@ def draw_study(plan: Plan, rng: Streams) -> Study:
     left = None
     if plan.spec.time:
         drawn[plan.spec.time] = _times(index, rng.time)
-        left = np.exp(-plan.decay * _excess(plan.spec, drawn[plan.spec.time], index, faults))
+        excess = excess_time(drawn[plan.spec.time], index["t"].to_numpy(), plan.spec.order)
+        left = np.exp(-plan.decay * excess)
     faults.raise_if_any(TITLE)
     levels = draw_levels(plan.spec, index, plan.covs.levels, rng.level)
     spec, levels, covs = _one_level(plan, index, levels)
@@ -268,12 +269,6 @@ def _times(index: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
         .cumsum()
         .to_numpy()
     )
-
-
-def _excess(spec: ModelSpec, times: np.ndarray, index: pd.DataFrame, faults: FaultList) -> np.ndarray:
-    given = xr.Dataset({spec.time: ("exchange", times)})
-    frame = index.rename(columns={"label": "session_label"})
-    return excess_time(spec.time, spec.order, given, frame, np.arange(len(index)), faults)
 
 
 def _check_groups(spec: ModelSpec, size: Size, faults: FaultList) -> None:

@@ -1,0 +1,153 @@
+"""Dyad K-fold: fit without a share of the dyads, ask how well the fit predicts them, in turn."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.special import logsumexp
+
+from bayesdyn.artefacts import sha256_dataset
+from bayesdyn.errors import FaultList
+from bayesdyn.fitting.comparing import Predicted
+from bayesdyn.fitting.fits import posterior_of
+from bayesdyn.fitting.likelihood import hyperparameter_draws, likelihood_notes, scores_told
+from bayesdyn.fitting.run import Settings, run
+from bayesdyn.structure.problem import Problem, prepare
+from bayesdyn.structure.spec import ModelSpec
+
+
+def kfold(
+    measures: xr.Dataset,
+    spec: ModelSpec,
+    *,
+    folds: int = 10,
+    measurement: str = "known",
+    kappa: bool = True,
+    draws: int = 500,
+    tune: int = 500,
+    chains: int = 2,
+    likelihood_draws: int = 200,
+    target_accept: float = 0.9,
+    backend: str = "jax",
+    random_seed: int,
+    progress: bool = False,
+) -> Predicted:
+    """Predict each dyad from fits to the dyads of the other folds.
+
+    Dyads are dealt to folds at random. All fits have the standardisation of all dyads, and the densities are
+    those of raw scores, so they can be compared across folds and models.
+
+    Parameters
+    ----------
+    measures, spec, measurement, kappa, draws, tune, chains, target_accept, backend
+        As in :func:`bayesdyn.fit`.
+    folds
+        Number of folds; as many as there are dyads leave out one at a time.
+    likelihood_draws
+        How many draws of each fit to evaluate the likelihood at.
+    random_seed
+        Of the folds, the samplers and the likelihoods.
+    progress
+        Tell each fold on stderr.
+
+    Raises
+    ------
+    InputError
+        Fewer than two folds or more than dyads, and the faults that :func:`bayesdyn.fit` finds.
+    EngineError
+        A model that cannot be fitted, or whose likelihood cannot be told.
+    """
+    from bayesdyn.engines.likelihood import build_likelihood
+    from bayesdyn.engines.pymc_engine import compile_problem
+
+    problem = prepare(measures, spec, measurement, kappa=kappa)
+    faults = FaultList()
+    if not 2 <= folds <= len(problem.dyads):
+        faults.add(f"folds is {folds}", f"Use 2 to {len(problem.dyads)}, the number of dyads")
+    if likelihood_draws < chains:
+        faults.add(f"likelihood_draws is {likelihood_draws}", f"Use at least {chains}, one of each chain")
+    faults.raise_if_any("Cannot deal the dyads to folds")
+    dealing, *seeds = np.random.SeedSequence(random_seed).spawn(1 + 2 * folds)
+    fold_of = deal(len(problem.dyads), folds, np.random.default_rng(dealing))
+    every = measures_from(problem)
+    likelihood, elpd, notes = build_likelihood(problem), np.empty(len(problem.dyads)), list[str]()
+    for fold in range(folds):
+        if progress:
+            sys.stderr.write(f"fold {fold + 1} of {folds}\n")
+            sys.stderr.flush()
+        left_out = {problem.dyads[d] for d in np.flatnonzero(fold_of == fold)}
+        rest = without(every, left_out, measurement)
+        # By the problem's own spec: laws that all dyads together call for stay where a fold has no gap.
+        training = prepare(rest, problem.spec, measurement)
+        sampling, evaluating = (int(seed.generate_state(1)[0]) for seed in seeds[2 * fold : 2 * fold + 2])
+        settings = Settings(draws, tune, chains, sampling, target_accept)
+        fitted = run(compile_problem(training, backend), training, rest, settings)
+        posterior = posterior_of(fitted)
+        picked = posterior.isel(
+            draw=np.linspace(0, draws - 1, min(likelihood_draws // chains, draws)).astype(int)
+        )
+        found = likelihood.evaluate(hyperparameter_draws(picked, problem, training), evaluating)
+        members = np.flatnonzero(fold_of == fold)
+        elpd[members] = logsumexp(found.value[:, members], axis=0) - np.log(len(found.value))
+        ess, mcse, settled = (part[:, members] for part in (found.ess, found.mcse, found.settled))
+        said = likelihood_notes(problem, ess, mcse, settled, "dyad")
+        notes += [f"fold {fold + 1}: {note}" for note in said]
+    table = pd.DataFrame({"dyad": problem.dyads, "elpd": elpd, "fold": fold_of + 1})
+    return Predicted(
+        kind="kfold",
+        model=problem.spec.name,
+        by_dyad=table,
+        good_k=float("nan"),
+        measures=sha256_dataset(measures),
+        scores=tuple(scores_told(problem)),
+        notes=(*problem.notes, *notes),
+    )
+
+
+def deal(dyads: int, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Return each dyad's fold (D,), at random, folds as even as can be."""
+    return rng.permutation(np.arange(dyads) % folds)
+
+
+def without(measures: xr.Dataset, dyads: set[str], measurement: str) -> xr.Dataset:
+    """Return measures without some dyads' scores.
+
+    With measurement error their scores are set to unrated: what is unrated tells nothing of the
+    hyperparameters, and the rows stay, so one compiled model serves all folds. Scores as they are lose their
+    rows, since an unrated predictor would be a latent state.
+    """
+    held = np.isin(measures["dyad"].values.astype(str), sorted(dyads))
+    if measurement == "none":
+        return measures.isel(exchange=np.flatnonzero(~held))
+    kept = xr.DataArray(~held, dims="exchange")
+    return measures.assign({name: measures[name].where(kept) for name in ("score", "se")})
+
+
+def measures_from(problem: Problem) -> xr.Dataset:
+    """Return a problem as measures: filled gaps, coded covariates and the standardisation stay."""
+    rated = problem.rated
+    labels = [problem.sessions[s] for s in problem.session_of]
+    dyads = [problem.dyads[d] for d in problem.dyad_of]
+    score = np.where(rated, problem.shift + problem.scale * problem.score, np.nan)
+    covariates = {name: ("exchange", problem.covariate[:, q]) for q, name in enumerate(problem.covariates)}
+    return xr.Dataset(
+        {
+            "score": (("exchange", "construct"), score),
+            "se": (("exchange", "construct"), np.where(rated, problem.scale * problem.se, np.nan)),
+            "shift": ("construct", problem.shift),
+            "scale": ("construct", problem.scale),
+            "kappa_sd": ("construct", problem.kappa_sd),
+            "error_corr": (("construct", "construct2"), problem.error_corr),
+            **covariates,
+        },
+        coords={
+            "construct": list(problem.constructs),
+            "construct2": list(problem.constructs),
+            "dyad": ("exchange", dyads),
+            # A session's label is dyad:session; its own id is what follows.
+            "session": ("exchange", [one[len(of) + 1 :] for one, of in zip(labels, dyads, strict=True)]),
+            "t": ("exchange", problem.t),
+        },
+        attrs={"notes": "[]", "identification": ""},
+    )

@@ -1,0 +1,93 @@
+"""Dyad K-fold: what a fold holds, and, marked slow, whether it finds the model that made the data."""
+
+import numpy as np
+import pytest
+
+import bayesdyn as bd
+from bayesdyn.engines.pymc_engine import same_shape
+from bayesdyn.errors import InputError
+from bayesdyn.fitting.folds import deal, measures_from, without
+from bayesdyn.structure.problem import prepare
+
+WITH = """
+[model]
+name = "with"
+paths = '''
+disclosure ~ 0.6*empathy + lag(disclosure)
+disclosure ~ (1 | dyad)
+'''
+[constructs]
+therapist = ["empathy"]
+client = ["disclosure"]
+"""
+WITHOUT = WITH.replace('"with"', '"without"').replace("0.6*empathy", "0*empathy")
+
+
+def simulated():
+    spec = bd.load_model(WITH)
+    return bd.simulate(spec, dyads=12, sessions=2, exchanges=8, reliability=0.8, random_seed=3)[0], spec
+
+
+def test_folds_are_even_and_whole():
+    fold_of = deal(23, 5, np.random.default_rng(1))
+    assert sorted(np.bincount(fold_of)) == [4, 4, 5, 5, 5]
+
+
+def test_a_problem_is_its_own_measures():
+    measures, spec = simulated()
+    problem = prepare(measures, spec, "known")
+    again = prepare(measures_from(problem), problem.spec, "known")
+    for name in ("score", "se", "rated", "session_of", "dyad_of", "shift", "scale", "kappa_sd"):
+        np.testing.assert_allclose(getattr(again, name), getattr(problem, name), atol=1e-12)
+    assert again.sessions == problem.sessions
+    assert again.spec == problem.spec
+
+
+def test_one_compiled_model_serves_all_folds_with_uncorrelated_errors():
+    measures, spec = simulated()
+    problem = prepare(measures, spec, "known")
+    left = prepare(without(measures_from(problem), {"d03"}, "known"), problem.spec, "known")
+    held = np.array(problem.dyads)[problem.dyad_of] == "d03"
+    assert not left.rated[held].any()
+    assert left.rated[~held].all()
+    np.testing.assert_allclose(left.score[~held], problem.score[~held], atol=1e-12)
+    assert same_shape(problem, left)
+    corr = np.array([[1.0, 0.3], [0.3, 1.0]])
+    correlated = measures.assign(error_corr=(("construct", "construct2"), corr))
+    whole = prepare(correlated, spec, "known")
+    part = prepare(without(measures_from(whole), {"d03"}, "known"), whole.spec, "known")
+    assert not same_shape(whole, part)
+
+
+def test_scores_as_they_are_lose_their_rows():
+    measures, spec = simulated()
+    problem = prepare(measures, spec, "none")
+    left = prepare(without(measures_from(problem), {"d03", "d07"}, "none"), problem.spec, "none")
+    assert len(left.dyads) == 10
+    assert left.endogenous == problem.endogenous == ("disclosure",)
+    np.testing.assert_allclose(left.scale, problem.scale)
+
+
+def test_too_many_folds_are_refused():
+    measures, spec = simulated()
+    with pytest.raises(InputError, match="2 to 12"):
+        bd.kfold(measures, spec, folds=13, random_seed=1)
+
+
+@pytest.mark.slow
+def test_the_model_that_made_the_data_is_found():
+    # A path of .6 explains about a quarter of the variance of 192 scores: log(1 - .25) / -2 * 192 = 28 nats
+    # less what the error takes. The threshold is two standard errors of the paired difference.
+    measures, _ = simulated()
+    settings = {"folds": 3, "draws": 150, "tune": 200, "likelihood_draws": 60, "random_seed": 5}
+    models = {
+        name: bd.kfold(measures, bd.load_model(text), **settings)
+        for name, text in (("with", WITH), ("without", WITHOUT))
+    }
+    for predicted in models.values():
+        assert sorted(predicted.by_dyad["fold"].value_counts()) == [4, 4, 4]
+        assert np.isfinite(predicted.by_dyad["elpd"]).all()
+    table = bd.compare(models)
+    assert list(table.index) == ["with", "without"]
+    assert table.loc["without", "difference"] < -2 * table.loc["without", "difference_se"]
+    assert table.loc["with", "weight"] > 0.5
