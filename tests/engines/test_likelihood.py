@@ -25,6 +25,9 @@ disclosure ~~ rapport
 dyad = ["rapport"]
 client = ["disclosure"]
 """
+LAGGED = LINEAR.replace("lag(disclosure) + mean", "lag(disclosure) + lag(disclosure, 2) + mean").replace(
+    "centering", 'time = "minutes"\ncentering'
+)
 PRODUCT = """
 [model]
 name = "product"
@@ -42,8 +45,8 @@ client = ["disclosure"]
 
 def make_problem(model, measurement, dyads, exchanges, reliability=0.7, missing=0.0):
     spec = bd.load_model(model)
-    size = 2 if model is LINEAR else 3
-    corr = 0.7 * np.eye(size) + 0.3 if model is LINEAR else None
+    size = 3 if model is PRODUCT else 2
+    corr = None if model is PRODUCT else 0.7 * np.eye(size) + 0.3
     measures, _ = bd.simulate(
         spec, dyads=dyads, sessions=2, exchanges=exchanges, reliability=reliability, error_corr=corr,
         missing=missing, random_seed=4,
@@ -70,6 +73,7 @@ def make_draws(problem, count=2):
         "kappa": rng.normal(0, 0.3, (count, len(problem.constructs))),
         "residual_cov": residual,
         "start_cov": cov(size, 1.0),
+        "decay": rng.uniform(0.2, 0.6, count),
     }
     for group, labels in (("dyad", problem.dyads), ("session", problem.sessions)):
         effects = len(effect_names(problem.spec, group))
@@ -79,10 +83,18 @@ def make_draws(problem, count=2):
 
 
 @pytest.mark.parametrize(
-    ("measurement", "by"), [("known", "dyad"), ("known", "session"), ("none", "dyad"), ("none", "session")]
+    ("model", "measurement", "by"),
+    [
+        (LINEAR, "known", "dyad"),
+        (LINEAR, "known", "session"),
+        (LINEAR, "none", "dyad"),
+        (LINEAR, "none", "session"),
+        (LAGGED, "known", "dyad"),
+    ],
+    ids=["known-dyad", "known-session", "none-dyad", "none-session", "lags-and-time"],
 )
-def test_without_products_it_is_the_dense_normal_density(measurement, by):
-    problem = make_problem(LINEAR, measurement, dyads=2, exchanges=(3, 5), missing=0.2)
+def test_without_products_it_is_the_dense_normal_density(model, measurement, by):
+    problem = make_problem(model, measurement, dyads=2, exchanges=(3, 5), missing=0.2)
     draws = make_draws(problem)
     found = build_likelihood(problem, by).evaluate(draws, 1)
     expected = [

@@ -88,5 +88,8 @@ def _alone(problem: Problem, rows: np.ndarray):
         se=problem.se[kept],
         rated=problem.rated[kept],
         covariate=problem.covariate[kept],
+        times=problem.times[kept],
     )
-    return lambda values: log_density(small, {**values, "latent": values["latent"][kept]})
+    # The usual time between exchanges is that of all dyads.
+    excess = problem.excess[kept]
+    return lambda values: log_density(small, {**values, "latent": values["latent"][kept], "excess": excess})

@@ -17,6 +17,8 @@ def log_density(problem, values) -> float:
     latent = values.get("latent", problem.score)
     by_dyad, by_session = levels(problem, values)
     coefficient = values["path"]
+    excess = values["excess"] if "excess" in values else problem.excess
+    left = np.exp(-values.get("decay", 0.0) * excess)
     own = [names.index(name) for name in endogenous]
     total = 0.0
     for n in range(len(problem.t)):
@@ -45,7 +47,7 @@ def log_density(problem, values) -> float:
                         by_dyad,
                         by_session,
                         n,
-                        values.get("decay", 0.0),
+                        left,
                     )
             for group in spec.groups:
                 columns, place = columns_of(spec, group), group_of(problem, group)[n]
@@ -60,7 +62,7 @@ def log_density(problem, values) -> float:
                             by_dyad,
                             by_session,
                             n,
-                            values.get("decay", 0.0),
+                            left,
                         )
                         predicted[endogenous.index(item.outcome)] += effect * term
             total += multivariate_normal.logpdf(
@@ -130,7 +132,7 @@ def all_nested(problem, group):
     )
 
 
-def product(problem, outcome, term, latent, by_dyad, by_session, n, decay):
+def product(problem, outcome, term, latent, by_dyad, by_session, n, left):
     """Return one term at one exchange: the product of its factors, each centred as design section 5 says."""
     names, spec = list(problem.constructs), problem.spec
     s, d = problem.session_of[n], problem.dyad_of[n]
@@ -157,7 +159,6 @@ def product(problem, outcome, term, latent, by_dyad, by_session, n, decay):
         }["session" if dynamic else spec.centring]
         state = latent[n - back, c] if begun else by_session[s, c]
         if back and problem.spec.time:
-            left = np.exp(-decay * problem.excess[n, back - 1])
-            state = by_session[s, c] + left * (state - by_session[s, c])
+            state = by_session[s, c] + left[n, back - 1] * (state - by_session[s, c])
         value *= state - centre
     return value
