@@ -17,8 +17,9 @@ def log_density(problem, values) -> float:
     latent = values.get("latent", problem.score)
     by_dyad, by_session = levels(problem, values)
     coefficient = values["path"]
-    excess = values["excess"] if "excess" in values else problem.excess
-    left = np.exp(-values.get("decay", 0.0) * excess)
+    # Given where exchanges are some of a larger problem: its usual time between exchanges counts.
+    excess = values.get("excess")
+    left = np.exp(-values.get("decay", 0.0) * (problem.excess if excess is None else excess))
     own = [names.index(name) for name in endogenous]
     total = 0.0
     for n in range(len(problem.t)):

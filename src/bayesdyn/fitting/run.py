@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bayesdyn.engines.pymc_engine import Compiled
 
 ENGINES = ("auto", "pymc")
+IMPUTATIONS = 20
 RATER_BUDGET = (
     "error_budget", "replicates", "shared_error", "shared_error_lower", "shared_error_upper",
 )  # fmt: skip
@@ -39,6 +40,7 @@ def fit(
     backend: str = "jax",
     target_accept: float = 0.9,
     latent_draws: int = 0,
+    imputations: int = IMPUTATIONS,
     progress: bool = False,
 ) -> xr.DataTree:
     """Draw from the posterior of a structural model.
@@ -53,8 +55,10 @@ def fit(
     measurement
         ``known``: each exchange's own se, with the uncertainty of the error variance (kappa);
         ``two_stage``: one reliability per construct, for comparison (two-stage path analysis; with
-        ``kappa=False`` the reliabilities are taken as known, as there); ``none``: scores as they are, the
-        usual analysis. Missing scores are latent in all. None: what the model file says, and ``known``
+        ``kappa=False`` the reliabilities are taken as known, as there); ``propagated``: everything that is
+        not known of the raters, carried forward without feedback (:mod:`bayesdyn.fitting.propagated`); needs
+        measures of :func:`bayesdyn.measure`; ``none``: scores as they are, the usual analysis. Missing scores
+        are latent in all. None: what the model file says, and ``known``
         where it says nothing.
     engine
         ``pymc``, the reference engine; ``auto`` chooses.
@@ -71,6 +75,9 @@ def fit(
         variances, as these are, the shorter steps give more effective draws per second (docs/measured.md).
     latent_draws
         How many draws of the latent scores to keep in the group ``latent``; 0 keeps none.
+    imputations
+        With ``propagated``: at how many draws of the rater parameters the model is fitted; each has a warm-up
+        of its own, and ``draws`` are dealt among them.
     progress
         Show a progress bar on stderr.
 
@@ -97,8 +104,14 @@ def fit(
 
     _check_settings(engine, backend, draws, tune, chains)
     problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
-    compiled = compile_problem(problem, backend)
     settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws)
+    if problem.measurement == "propagated":
+        from bayesdyn.fitting.propagated import fit_propagated  # it imports this module
+
+        return fit_propagated(
+            measures, spec, settings, backend=backend, imputations=imputations, progress=progress
+        )
+    compiled = compile_problem(problem, backend)
     return run(compiled, problem, measures, settings, progress=progress)
 
 

@@ -228,7 +228,7 @@ def prepare(
         if "error_corr" in measures
         else np.eye(len(constructs)),
         kappa_sd=picked["kappa_sd"].values.astype(float)
-        if kappa and "kappa_sd" in measures
+        if kappa and "kappa_sd" in measures and measurement != "propagated"
         else np.zeros(len(constructs)),
         shift=shift,
         scale=scale,

@@ -12,10 +12,11 @@ from typing import Literal
 CENTRINGS = ("none", "session", "dyad", "grand")
 PARTIES = ("therapist", "client", "dyad")
 LEVELS = ("session", "dyad")
-MEASUREMENTS = ("none", "two_stage", "known")
+MEASUREMENTS = ("none", "two_stage", "known", "propagated")
 """Settings of measurement: ``none`` takes scores as they are; ``known`` uses each exchange's own se;
 ``two_stage`` one reliability per construct, as two-stage path analysis does (Lai & Hsiao 2022, Psychological
-Methods 27, 568): the root mean square of a construct's standard errors stands for each of them."""
+Methods 27, 568): the root mean square of a construct's standard errors stands for each of them;
+``propagated`` fits at draws of the rater parameters, each with the standard errors that it implies."""
 BUILT_IN_COVARIATES = ("phase",)
 """``phase``: the exchange's place in its session, from -0.5 (first) to 0.5 (last)."""
 

@@ -1,0 +1,149 @@
+"""Rater uncertainty carried forward: scores at a draw as dense least squares, a fit as its parts."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import bayesdyn as bd
+from bayesdyn.engines.pymc_engine import compile_problem, draw
+from bayesdyn.errors import InputError
+from bayesdyn.measures.imputed import imputation_places, measures_at
+from bayesdyn.structure.problem import prepare
+
+MODEL = """
+[model]
+name = "tiny"
+centering = "none"
+paths = '''
+disclosure ~ empathy + lag(disclosure)
+'''
+[constructs]
+therapist = ["empathy"]
+client = ["disclosure"]
+"""
+RATERS, DRAWS = 3, 6
+
+
+@pytest.fixture(scope="module")
+def measures():
+    """Ratings of three raters, the third absent from empathy, with made-up draws of their parameters."""
+    spec = bd.load_model(MODEL)
+    made, truth = bd.simulate(spec, dyads=3, sessions=2, exchanges=6, reliability=0.6, random_seed=2)
+    rng = np.random.default_rng(3)
+    shape = (made.sizes["exchange"], RATERS, 2)
+    rating = 3 + 0.8 * truth["latent"].values[:, None, :] + 0.5 * rng.standard_normal(shape)
+    rating[rng.random(shape) < 0.2] = np.nan
+    rating[4] = np.nan
+    rating[:, 2, 1] = np.nan
+    rated = np.isfinite(rating)
+    by_rater = {
+        "severity": rng.normal(0, 0.2, (DRAWS, RATERS, 2)),
+        "discrimination": rng.uniform(0.7, 1.3, (DRAWS, RATERS, 2)),
+        "shared": rng.uniform(0.1, 0.3, (DRAWS, RATERS, 2)),
+        "error_sd": rng.uniform(0.4, 0.8, (DRAWS, RATERS, 2)),
+    }
+    for values in by_rater.values():
+        values[:, 2, 1] = np.nan
+    shares = np.broadcast_to([0.7, 0.2, 0.1], (DRAWS, 2, 3)).transpose(0, 2, 1)
+    found = made.drop_vars(["shift", "scale"]).assign(
+        {
+            **{f"{name}_draws": (("draw", "rater", "construct"), value) for name, value in by_rater.items()},
+            "mean_draws": (("draw", "construct"), rng.normal(3, 0.1, (DRAWS, 2))),
+            "variance_draws": (("draw", "construct"), rng.uniform(0.5, 0.8, (DRAWS, 2))),
+            "token_weight_draws": (("draw", "construct"), rng.uniform(0.1, 0.5, (DRAWS, 2))),
+            "true_share_draws": (("draw", "level", "construct"), shares),
+            "error_share_draws": (("draw", "level", "construct"), shares),
+            "rating": (("exchange", "rater", "construct"), rating),
+            "rating_q": (
+                ("exchange", "rater", "construct"),
+                np.where(rated, rng.uniform(0.5, 1.5, shape), np.nan),
+            ),
+            "rating_noise": (("exchange", "rater", "construct"), np.where(rated, 0.04, np.nan)),
+        }
+    )
+    found["kappa_sd"] = ("construct", np.full(2, 0.2))
+    nobody = ~rated.any(axis=1)
+    return found.assign(score=found["score"].where(~nobody), se=found["se"].where(~nobody))
+
+
+def test_scores_at_a_draw_are_generalised_least_squares(measures):
+    found = measures_at(measures, 4)
+    one = measures.isel(draw=4)
+    for c in range(2):
+        for n in range(measures.sizes["exchange"]):
+            rating = measures["rating"].values[n, :, c]
+            rated = np.flatnonzero(np.isfinite(rating))
+            if not rated.size:
+                assert np.isnan(found["score"].values[n, c])
+                continue
+            part = {
+                name: one[f"{name}_draws"].values[rated, c]
+                for name in ("severity", "discrimination", "shared")
+            }
+            sigma, w = one["error_sd_draws"].values[rated, c], float(one["token_weight_draws"][c])
+            q = measures["rating_q"].values[n, rated, c]
+            noise = measures["rating_noise"].values[n, rated, c]
+            own = sigma**2 * (0.7 * (1 - w + w * q) + 0.3) + noise
+            cov = np.diag(own) + np.outer(part["shared"], part["shared"])
+            mean = float(one["mean_draws"][c])
+            # rating = mean + severity + discrimination (theta - mean) + error
+            g = part["discrimination"]
+            weight = np.linalg.solve(cov, g)
+            theta = mean + weight @ (rating[rated] - mean - part["severity"]) / (weight @ g)
+            np.testing.assert_allclose(found["score"].values[n, c], theta, rtol=1e-5)
+            np.testing.assert_allclose(found["se"].values[n, c], (weight @ g) ** -0.5, rtol=1e-5)
+    assert (found["kappa_sd"] == 0).all()
+
+
+def test_a_propagated_fit_is_the_fits_at_draws_of_the_raters_evenly_mixed(measures):
+    spec = bd.load_model(MODEL)
+    fit = bd.fit(
+        measures, spec, measurement="propagated", imputations=3, draws=30, tune=60, chains=2, random_seed=5
+    )
+    places = imputation_places(measures, 3)
+    assert list(places) == [0, 2, 5]
+    number = fit["sample_stats"]["imputation"].values
+    assert (number[:, :3] == [0, 1, 2]).all()
+    assert (np.bincount(number.ravel()) == 20).all()
+    problem = prepare(measures, spec, "propagated")
+    assert (problem.kappa_sd == 0).all()
+    fixed = measures.assign(
+        shift=("construct", [dict(zip(problem.constructs, problem.shift, strict=True))[str(name)]
+                             for name in measures["construct"].values]),
+        scale=("construct", [dict(zip(problem.constructs, problem.scale, strict=True))[str(name)]
+                             for name in measures["construct"].values]),
+    )  # fmt: skip
+    seeds = np.random.SeedSequence(5).generate_state(3)
+    alone = draw(
+        compile_problem(problem, "jax"),
+        prepare(measures_at(fixed, 2), spec, "propagated"),
+        draws=10, tune=60, chains=2, random_seed=int(seeds[1]),
+    )  # fmt: skip
+    own = fit["posterior"]["path"].values[:, number[0] == 1]
+    np.testing.assert_array_equal(own, alone["posterior"]["path"].values)
+    assert fit.attrs["measurement"] == "propagated"
+
+
+@pytest.mark.parametrize(
+    ("change", "imputations", "message"),
+    [
+        (lambda given: given.drop_vars("rating"), 3, "these measures hold no draws of rater parameters"),
+        (lambda given: given, 7, "imputations is 7. Use 2 to 6"),
+        (
+            lambda given: given.assign(scale=("construct", [np.nan, 1.0])),
+            3,
+            "empathy: ordinal scores are kept at posterior means of the raters only",
+        ),
+    ],
+)
+def test_measures_that_cannot_be_propagated_are_refused(measures, change, imputations, message):
+    with pytest.raises(InputError) as error:
+        imputation_places(change(measures), imputations)
+    assert message in str(error.value)
+
+
+def test_the_scale_of_all_imputations_is_that_of_the_measures(measures):
+    spec = bd.load_model(MODEL)
+    one, other = (prepare(measures_at(measures, place), spec, "propagated") for place in (0, 5))
+    assert isinstance(measures, xr.Dataset)
+    assert not np.allclose(one.shift, other.shift)  # each would have its own: hence they are fixed
