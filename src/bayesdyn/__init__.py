@@ -2,8 +2,9 @@
 
 The public face, in the order of a study: :func:`read_transcripts`, :func:`rate`, :func:`read_ratings`,
 :func:`agreement`, :func:`measure` (or :func:`as_measures`), :func:`load_model`, :func:`simulate`,
-:func:`simulate_ratings`, :func:`fit`, :func:`summary`, :func:`check_claims`, :func:`sensitivity`,
-:func:`plan_ratings`, :func:`report`, :func:`load_example`; and two rooms: ``effects``, what follows from a
+:func:`simulate_ratings`, :func:`prior`, :func:`fit`, :func:`summary`, :func:`predictive`,
+:func:`predictive_checks`, :func:`check_claims`, :func:`sensitivity`, :func:`plan_ratings`, :func:`report`,
+:func:`load_example`; and two rooms: ``effects``, what follows from a
 fit, and ``simulating``, what simulated studies are described by. Each is imported when first used:
 ``import bayesdyn`` itself is light.
 """
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bayesdyn import effects as effects
     from bayesdyn.fitting.claims import check_claims
+    from bayesdyn.fitting.predicting import predictive, predictive_checks
+    from bayesdyn.fitting.prior_group import prior
     from bayesdyn.fitting.run import fit
     from bayesdyn.fitting.summaries import summary
     from bayesdyn.measures.agreement import agreement
@@ -42,6 +45,9 @@ _HOMES = {
     "simulate_ratings": "bayesdyn.structure.simulate_ratings",
     "fit": "bayesdyn.fitting.run",
     "summary": "bayesdyn.fitting.summaries",
+    "prior": "bayesdyn.fitting.prior_group",
+    "predictive": "bayesdyn.fitting.predicting",
+    "predictive_checks": "bayesdyn.fitting.predicting",
     "check_claims": "bayesdyn.fitting.claims",
     "sensitivity": "bayesdyn.sweeps.sensitivity",
     "plan_ratings": "bayesdyn.sweeps.planning.plan",
@@ -60,6 +66,9 @@ __all__ = [
     "load_model",
     "measure",
     "plan_ratings",
+    "predictive",
+    "predictive_checks",
+    "prior",
     "rate",
     "read_ratings",
     "read_transcripts",
