@@ -15,7 +15,8 @@ import warnings
 import numpy as np
 
 import bayesdyn as bd
-from bayesdyn.engines.jax_sampler import compile_for_nutpie
+from bayesdyn.engines.jax_density import jax_density
+from bayesdyn.engines.nutpie_on_jax import compile_for_nutpie
 from bayesdyn.engines.pymc_collapsed import build_collapsed
 from bayesdyn.engines.pymc_model import build
 from bayesdyn.structure.problem import prepare
@@ -29,7 +30,7 @@ def measure(model, draws: int) -> dict[str, float]:
     from arviz_stats.base import array_stats
 
     start = time.perf_counter()
-    compiled = compile_for_nutpie(model)
+    compiled = compile_for_nutpie(jax_density(model))
     nutpie.sample(compiled, draws=2, tune=2, chains=1, seed=1, progress_bar=False)
     ready = time.perf_counter()
     trace = nutpie.sample(

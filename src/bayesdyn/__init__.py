@@ -2,10 +2,11 @@
 
 The public face, in the order of a study: :func:`read_transcripts`, :func:`rate`, :func:`read_ratings`,
 :func:`agreement`, :func:`measure` (or :func:`as_measures`), :func:`load_model`, :func:`simulate`,
-:func:`simulate_ratings`, :func:`fit`, :func:`summary`, :func:`check_claims`, :func:`log_likelihood`,
-:func:`loo_dyads`, :func:`kfold`, :func:`compare`, :func:`sensitivity`, :func:`plan_ratings`, :func:`report`,
-:func:`load_example`; and two rooms: ``effects``, what follows from a fit, and ``simulating``, what simulated
-studies are described by. Each is imported when first used: ``import bayesdyn`` itself is light.
+:func:`simulate_ratings`, :func:`prior`, :func:`fit`, :func:`summary`, :func:`predictive`,
+:func:`predictive_checks`, :func:`check_claims`, :func:`log_likelihood`, :func:`loo_dyads`, :func:`kfold`,
+:func:`compare`, :func:`sensitivity`, :func:`plan_ratings`, :func:`report`, :func:`load_example`; and two
+rooms: ``effects``, what follows from a fit, and ``simulating``, what simulated studies are described by. Each
+is imported when first used: ``import bayesdyn`` itself is light.
 """
 
 from importlib import import_module
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from bayesdyn.fitting.comparing import compare, loo_dyads
     from bayesdyn.fitting.folds import kfold
     from bayesdyn.fitting.likelihood import log_likelihood
+    from bayesdyn.fitting.predicting import predictive, predictive_checks
+    from bayesdyn.fitting.prior_group import prior
     from bayesdyn.fitting.run import fit
     from bayesdyn.fitting.summaries import summary
     from bayesdyn.measures.agreement import agreement
@@ -45,6 +48,9 @@ _HOMES = {
     "simulate_ratings": "bayesdyn.structure.simulate_ratings",
     "fit": "bayesdyn.fitting.run",
     "summary": "bayesdyn.fitting.summaries",
+    "prior": "bayesdyn.fitting.prior_group",
+    "predictive": "bayesdyn.fitting.predicting",
+    "predictive_checks": "bayesdyn.fitting.predicting",
     "check_claims": "bayesdyn.fitting.claims",
     "log_likelihood": "bayesdyn.fitting.likelihood",
     "loo_dyads": "bayesdyn.fitting.comparing",
@@ -71,6 +77,9 @@ __all__ = [
     "loo_dyads",
     "measure",
     "plan_ratings",
+    "predictive",
+    "predictive_checks",
+    "prior",
     "rate",
     "read_ratings",
     "read_transcripts",

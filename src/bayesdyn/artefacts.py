@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the artefact layout; raised when a stage can no longer read the files of the one before."""
 
-_PACKAGES = ("pymc", "nutpie", "numpyro", "jax", "arviz", "xarray", "pandas", "numpy", "openai")
+_PACKAGES = ("pymc", "nutpie", "numpyro", "blackjax", "jax", "arviz", "xarray", "pandas", "numpy", "openai")
 
 
 def sha256_text(text: str) -> str:

@@ -51,6 +51,7 @@ def fit(
     kappa: Annotated[bool, typer.Option(help="Whether the errors are themselves uncertain.")] = True,
     target_accept: float = 0.9,
     backend: Backend = "jax",
+    sampler: Annotated[str, typer.Option(help="nutpie, numpyro or blackjax.")] = "nutpie",
     latent_draws: Annotated[int, typer.Option(min=0)] = 0,
     out: Out = Path("fit.nc"),
 ) -> None:
@@ -70,7 +71,8 @@ def fit(
         read_dataset(measures, "measures"), load_model(Path(spec)),
         measurement=None if measurement is None else measurement.value,
         engine=engine, draws=draws, tune=tune, chains=chains, random_seed=random_seed, kappa=kappa,
-        target_accept=target_accept, backend=backend, latent_draws=latent_draws, progress=True,
+        target_accept=target_accept, backend=backend, sampler=sampler,
+        latent_draws=latent_draws, progress=True,
     )  # fmt: skip
     write_dataset(fitted, out, "fit")
     show(summary(fitted), index=True)

@@ -16,9 +16,11 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 from pytensor import wrap_jax
+from pytensor.graph.replace import clone_replace
 from pytensor.tensor.variable import TensorVariable
 
 from bayesdyn.engines.given_states import given_state
+from bayesdyn.engines.jax_density import with_known_shapes
 from bayesdyn.engines.lags import Blocks, blocks_of, draw_states_at, log_integral_at
 from bayesdyn.engines.pymc_covariance import inverse_factor
 from bayesdyn.engines.pymc_equations import (
@@ -236,13 +238,19 @@ def draw_latent(problem: Problem, draws: Mapping[str, np.ndarray], random_seed: 
         rows = chain_rows(problem)
     inputs = list(model.free_RVs)
     outputs = [rows.states, rows.now, rows.constant, *rows.before]
-    evaluate = pytensor.function(inputs, outputs, mode="JAX", on_unused_input="ignore")
+    # Plain variables in the place of the random ones, which a changed graph would draw anew.
+    given = {variable: variable.type() for variable in inputs}
+    outputs, shared = with_known_shapes(model, clone_replace(outputs, given))
+    evaluate = pytensor.function(
+        [*given.values(), *shared.values()], outputs, mode="JAX", on_unused_input="ignore"
+    )
+    data = [model[name].get_value() for name in shared]
     moving = [problem.constructs.index(name) for name in rows.moving]
     shape = (len(draws[inputs[0].name]), len(moving), len(problem.t))
     noise = np.random.default_rng(random_seed).standard_normal(shape)
     draw_states, every = jax.jit(draw_states_at(blocks(problem))), []
     for k in range(shape[0]):
-        states, *of_chain = evaluate(*[draws[variable.name][k] for variable in inputs])
+        states, *of_chain = evaluate(*[draws[variable.name][k] for variable in inputs], *data)
         filled = np.array(states)
         filled[:, moving] = np.asarray(draw_states(noise[k], *of_chain)).T
         every.append(filled)

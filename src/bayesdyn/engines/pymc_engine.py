@@ -1,20 +1,25 @@
 """Draw from the reference engine: compile once, draw for any data of the same shape.
 
-nutpie runs the sampler. On its JAX backend a model with measurement error has its states integrated out,
-which is what makes it mix (docs/measured.md); on numba the sampler moves the states too, for comparison.
+nutpie runs the sampler, or NumPyro or BlackJAX on the same density. On JAX a model with measurement error has
+its states integrated out, which is what makes it mix (docs/measured.md); on numba, for nutpie only, the
+sampler moves the states too, for comparison.
 """
 
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
+import jax
 import numpy as np
 import xarray as xr
 from pytensor.graph.traversal import ancestors
 
-from bayesdyn.engines.jax_sampler import compile_for_nutpie, on_device
+from bayesdyn.engines.jax_chains import Asked, sample_chains
+from bayesdyn.engines.jax_density import JaxDensity, jax_density, on_device
+from bayesdyn.engines.nutpie_on_jax import compile_for_nutpie
 from bayesdyn.engines.pymc_collapsed import build_collapsed, draw_latent, multipliers
 from bayesdyn.engines.pymc_model import build, coordinates, refit_data
 from bayesdyn.structure.problem import Problem
@@ -24,7 +29,6 @@ if TYPE_CHECKING:
     from nutpie.compiled_pyfunc import PyFuncModel
 
 BAR_EVERY_MS, TELL_EVERY_MS = 200, 10_000
-BACKENDS = ("numba", "jax")
 STATS = ("diverging", "depth", "maxdepth_reached", "energy", "n_steps", "step_size", "tree_depth")
 _RAW = ("path_free", "latent")
 _RAW_ENDINGS = ("_raw", "_factor", "_factor_sd", "_noise")
@@ -32,19 +36,24 @@ _RAW_ENDINGS = ("_raw", "_factor", "_factor_sd", "_noise")
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled model, the problem it was compiled for, and the names of the data that it takes."""
+    """A compiled model, the problem it was compiled for, and the names of the data that it takes.
 
-    model: "CompiledPyMCModel | PyFuncModel"
+    nutpie compiles a model whole; for the other samplers ``model`` is the density, and they compile what they
+    make of it.
+    """
+
+    model: "CompiledPyMCModel | PyFuncModel | JaxDensity"
     problem: Problem
     backend: str
+    sampler: str
     data_names: tuple[str, ...]
 
 
 _COMPILED: deque[Compiled] = deque(maxlen=4)
 
 
-def compile_problem(problem: Problem, backend: str = "numba") -> Compiled:
-    """Compile the PyMC model of a problem with nutpie, or return it if it was compiled before.
+def compile_problem(problem: Problem, backend: str = "numba", sampler: str = "nutpie") -> Compiled:
+    """Compile the PyMC model of a problem, or return it if it was compiled before.
 
     The last few compiled models of the process are kept: a fit and its sweep share one.
 
@@ -53,19 +62,22 @@ def compile_problem(problem: Problem, backend: str = "numba") -> Compiled:
     problem
         See :func:`bayesdyn.structure.problem.prepare`.
     backend
-        ``numba`` or ``jax``.
+        ``numba`` (nutpie only) or ``jax``.
+    sampler
+        ``nutpie``, ``numpyro`` or ``blackjax``.
     """
     for kept in _COMPILED:
-        if kept.backend == backend and same_shape(kept.problem, problem):
+        if (kept.backend, kept.sampler) == (backend, sampler) and same_shape(kept.problem, problem):
             return kept
-    _COMPILED.append(_compile(problem, backend))
+    _COMPILED.append(_compile(problem, backend, sampler))
     return _COMPILED[-1]
 
 
-def _compile(problem: Problem, backend: str) -> Compiled:
+def _compile(problem: Problem, backend: str, sampler: str) -> Compiled:
     if backend == "jax":
-        model = build_collapsed(problem) if collapses(problem, backend) else build(problem)
-        return Compiled(compile_for_nutpie(model), problem, backend, tuple(refit_data(problem)))
+        density = jax_density(build_collapsed(problem) if collapses(problem, backend) else build(problem))
+        model = compile_for_nutpie(density) if sampler == "nutpie" else density
+        return Compiled(model, problem, backend, sampler, tuple(refit_data(problem)))
     import warnings
 
     import nutpie
@@ -77,7 +89,7 @@ def _compile(problem: Problem, backend: str) -> Compiled:
         compiled = nutpie.compile_pymc_model(model, backend="numba", freeze_model=False)
     used = set(ancestors([model.logp(), *model.deterministics]))
     names = tuple(str(variable.name) for variable in model.data_vars if variable in used)
-    return Compiled(compiled, problem, backend, names)  # type: ignore[arg-type]
+    return Compiled(compiled, problem, backend, sampler, names)  # type: ignore[arg-type]
 
 
 def collapses(problem: Problem, backend: str) -> bool:
@@ -107,45 +119,76 @@ def draw(
         Groups ``posterior`` and ``sample_stats``, dims (chain, draw, ...), on the standardised scale; with
         ``latent_draws`` the group ``latent``: that many draws (sample, exchange, construct) of the states.
     """
-    import nutpie
-
     if not same_shape(compiled.problem, problem):
         raise ValueError("the problem differs in shape from the compiled one: compile it anew")
     data = refit_data(problem)
     used = {name: data[name] for name in compiled.data_names}
-    model = compiled.model.with_data(**(on_device(used) if compiled.backend == "jax" else used))
-    bar = sys.stderr.isatty() or "ipykernel" in sys.modules
-    trace: xr.DataTree = nutpie.sample(
-        model,
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        cores=cores,
-        seed=random_seed,
-        save_warmup=False,
-        target_accept=target_accept,
-        # A bar where one can be drawn, elsewhere a line now and then.
-        progress_bar=progress and bar,
-        progress_callback=_tell if progress and not bar else None,
-        progress_rate=BAR_EVERY_MS if bar else TELL_EVERY_MS,
-    )
-    posterior = trace["posterior"].to_dataset()
+    given = on_device(used) if compiled.backend == "jax" else used
+    every = TELL_EVERY_MS / 1000 if progress else 0.0
+    asked = Asked(draws, tune, chains, random_seed, target_accept, every, cores)
+    if isinstance(compiled.model, JaxDensity):
+        posterior, stats = _ON_CHAINS[compiled.sampler](compiled.model, on_device(used), asked)
+    else:
+        posterior, stats = _by_nutpie(compiled.model, given, asked)
     keep = [
         name
         for name in map(str, posterior.data_vars)
         if name not in _RAW and not name.endswith(_RAW_ENDINGS) and "factor_" not in name
     ]
-    stats = trace["sample_stats"].to_dataset()
     stats = stats[[name for name in map(str, stats.data_vars) if name in STATS]]
-    posterior = posterior[keep].assign_coords(
+    named = posterior[keep].assign_coords(
         {name: list(values) for name, values in coordinates(problem).items() if name in posterior.dims}  # type: ignore[call-overload]
     )
-    groups = {"posterior": posterior, "sample_stats": stats}
+    groups = {"posterior": named, "sample_stats": stats}
     if latent_draws:
-        groups["latent"] = _latent(
-            compiled, problem, trace["posterior"].to_dataset(), latent_draws, random_seed
-        )
+        groups["latent"] = _latent(compiled, problem, posterior, latent_draws, random_seed)
     return xr.DataTree.from_dict(groups)
+
+
+def _by_nutpie(
+    model: "CompiledPyMCModel | PyFuncModel", data: Mapping[str, np.ndarray | jax.Array], asked: Asked
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return the draws of every variable and the sampler's statistics."""
+    import nutpie
+
+    bar = sys.stderr.isatty() or "ipykernel" in sys.modules
+    progress = asked.tell_every > 0
+    trace: xr.DataTree = nutpie.sample(
+        model.with_data(**data),
+        draws=asked.draws,
+        tune=asked.tune,
+        chains=asked.chains,
+        cores=asked.cores,
+        seed=asked.random_seed,
+        save_warmup=False,
+        target_accept=asked.target_accept,
+        # A bar where one can be drawn, elsewhere a line now and then.
+        progress_bar=progress and bar,
+        progress_callback=_tell if progress and not bar else None,
+        progress_rate=BAR_EVERY_MS if bar else TELL_EVERY_MS,
+    )
+    return trace["posterior"].to_dataset(), trace["sample_stats"].to_dataset()
+
+
+type _Drawn = tuple[xr.Dataset, xr.Dataset]
+
+
+def _by_numpyro(density: JaxDensity, data: Mapping[str, jax.Array], asked: Asked) -> _Drawn:
+    from bayesdyn.engines.numpyro_nuts import NumpyroNuts
+
+    return sample_chains(NumpyroNuts(density, asked), density, data, asked)
+
+
+def _by_blackjax(density: JaxDensity, data: Mapping[str, jax.Array], asked: Asked) -> _Drawn:
+    from bayesdyn.engines.blackjax_nuts import BlackjaxNuts
+
+    return sample_chains(BlackjaxNuts(density, asked), density, data, asked)
+
+
+_ON_CHAINS: Mapping[str, Callable[[JaxDensity, Mapping[str, jax.Array], Asked], _Drawn]] = MappingProxyType(
+    {"numpyro": _by_numpyro, "blackjax": _by_blackjax}
+)
+"""Samplers that move chains of ours, each imported when it is asked for."""
 
 
 class _ChainProgress(Protocol):

@@ -13,6 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from bayesdyn.structure.priors import Priors
 from bayesdyn.structure.problem import Problem
+from bayesdyn.structure.stability import SQUARINGS, party_lags
 from bayesdyn.structure.terms import between_order, effect_names, intercept_places, lagged, spread_places
 
 GRAND = "grand_centre"
@@ -244,31 +245,9 @@ def _slopes(
 
 
 def stability(problem: Problem, path: TensorVariable) -> None:
-    """Truncate the prior to spectral radius < 1 of the lags within each party (Phi, Psi).
-
-    Lags of more than one exchange enter by the companion matrix. The radius is read off a high power of the
-    matrix (Gelfand's formula): || A^64 ||^(1/64) is within 4 % of it for the sizes met here, errs on the
-    strict side, and needs no eigenvalues of a general matrix.
-    """
-    table, spec = problem.terms, problem.spec
-    for party in ("client", "therapist", "dyad"):
-        names = [name for name in problem.endogenous if spec.party(name) == party]
-        index = {name: i for i, name in enumerate(names)}
-        lags = [
-            (p, index[item.outcome], index[item.term.factors[0].name], item.term.factors[0].lag)
-            for p, item in enumerate(spec.paths)
-            if table.path_term[p] >= 0
-            and len(item.term.factors) == 1
-            and item.term.factors[0].kind == "lag"
-            and item.outcome in index
-            and item.term.factors[0].name in index
-        ]
-        if not lags:
-            continue
-        size = len(names)
-        which, rows, columns, back = (np.array(part) for part in zip(*lags, strict=True))
-        matrix = np.eye(size * back.max(), k=-size)
-        power = pt.set_subtensor(pt.as_tensor(matrix)[rows, size * (back - 1) + columns], path[which])
-        for _ in range(6):
+    """Truncate the prior to spectral radius < 1 of each party's lags (see ``structure/stability.py``)."""
+    for lags in party_lags(problem.spec, problem.endogenous):
+        power = pt.set_subtensor(pt.as_tensor(lags.matrix)[lags.rows, lags.columns], path[lags.paths])
+        for _ in range(SQUARINGS):
             power = power @ power
-        pm.Potential(f"stability_{party}", pt.switch(pt.sum(power**2) < 1.0, 0.0, -np.inf))
+        pm.Potential(f"stability_{lags.party}", pt.switch(pt.sum(power**2) < 1.0, 0.0, -np.inf))

@@ -7,9 +7,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import Fault, InputError
-from bayesdyn.fitting.fits import posterior_of, spec_of
+from bayesdyn.fitting.fits import posterior_of, spec_as_fitted, spec_of
 from bayesdyn.structure.expression import evaluate, names_in, parse_expression
-from bayesdyn.structure.priors import resolve_priors
+from bayesdyn.structure.prior_draws import draw_paths
 from bayesdyn.structure.quantities import label_values
 from bayesdyn.structure.spec import ModelSpec
 
@@ -51,7 +51,7 @@ def check_claims(fit: xr.DataTree, *, threshold: float = 0.95) -> pd.DataFrame:
         )
     spec = spec_of(fit)
     posterior = label_values(posterior_of(fit)["path"], spec)
-    prior = prior_values(spec)
+    prior = prior_values(spec_as_fitted(fit))
     told = claim_parts(fit)
     rows = []
     for claim in spec.claims:
@@ -114,21 +114,20 @@ def verdict(probability: float, threshold: float) -> str:
 
 
 def prior_values(spec: ModelSpec) -> dict[str, np.ndarray]:
-    """Return prior draws of each label and definition; labelled paths are independent a priori.
+    """Return prior draws (1, draw) of each label and definition; the lags' truncation is part of the prior.
 
-    The truncation to stable dynamics is passed over: it touches lags only, and claims are of paths.
+    Parameters
+    ----------
+    spec
+        With the laws of noisy predictors.
     """
-    priors, rng = resolve_priors(spec), np.random.default_rng(_PRIOR_SEED)
-    values: dict[str, np.ndarray] = {}
-    for path in spec.paths:
-        if not path.label or path.label in values:
-            continue
-        mean, sd = priors.of_path(spec, path).numbers
-        drawn = rng.normal(mean, sd, _PRIOR_DRAWS)
-        values[path.label] = drawn if path.fixed is None else np.full(_PRIOR_DRAWS, path.fixed)
-    for definition in spec.definitions:
-        values[definition.name] = np.asarray(evaluate(definition.expression, values), dtype=float)
-    return values
+    drawn = draw_paths(spec, _PRIOR_DRAWS, np.random.default_rng(_PRIOR_SEED))
+    path = xr.DataArray(
+        drawn[None],
+        dims=("chain", "draw", "path_name"),
+        coords={"path_name": [item.name for item in spec.paths]},
+    )
+    return label_values(path, spec)
 
 
 def _probability(holds: str, values: dict[str, np.ndarray], rope: float) -> float:

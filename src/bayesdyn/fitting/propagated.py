@@ -45,7 +45,7 @@ def fit_propagated(
     fixed = measures.assign(shift=measures["kappa_sd"] * np.nan, scale=measures["kappa_sd"] * np.nan)
     for name, values in (("shift", problem.shift), ("scale", problem.scale)):
         fixed[name].loc[{"construct": list(problem.constructs)}] = values
-    compiled = compile_problem(problem, backend)
+    compiled = compile_problem(problem, backend, settings.sampler)
     each = -(-settings.draws // imputations)
     seeds = np.random.SeedSequence(settings.random_seed).generate_state(imputations)
     trees = [

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +14,7 @@ from bayesdyn.artefacts import sha256_dataset, sha256_text, versions
 from bayesdyn.errors import EngineError, FaultList
 from bayesdyn.structure.model_text import to_text
 from bayesdyn.structure.problem import Problem, measurement_of, prepare
-from bayesdyn.structure.quantities import defined, path_coordinates, split_residual_cov
+from bayesdyn.structure.quantities import in_names_of_fit
 from bayesdyn.structure.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "pymc")
 IMPUTATIONS = 20
+SAMPLERS = MappingProxyType({"nutpie": "nutpie", "numpyro": "NumPyro", "blackjax": "BlackJAX"})
+"""Packages whose NUTS can draw: name of the module, and as written."""
 RATER_BUDGET = (
     "error_budget", "replicates", "shared_error", "shared_error_lower", "shared_error_upper",
 )  # fmt: skip
@@ -38,6 +42,7 @@ def fit(
     random_seed: int,
     kappa: bool = True,
     backend: str = "jax",
+    sampler: str = "nutpie",
     target_accept: float = 0.9,
     latent_draws: int = 0,
     imputations: int = IMPUTATIONS,
@@ -69,7 +74,10 @@ def fit(
     kappa
         False takes the standard errors as known exactly.
     backend
-        How nutpie compiles the model: ``jax`` or ``numba``.
+        How the model is compiled: ``jax``, or, for nutpie, ``numba``.
+    sampler
+        Whose NUTS draws, all from the same density: ``nutpie``, ``numpyro`` or ``blackjax`` (an extra,
+        ``bayesdyn[blackjax]``). nutpie adapts fastest (docs/measured.md).
     target_accept
         Acceptance rate that the step size is adapted to. Above Stan's .8: on posteriors with weakly known
         variances, as these are, the shorter steps give more effective draws per second (docs/measured.md).
@@ -98,20 +106,20 @@ def fit(
     InputError
         Faults of the measures or the model: see :func:`bayesdyn.structure.problem.prepare`.
     EngineError
-        An unknown engine, or a model that it cannot fit.
+        An unknown engine, a model that it cannot fit, or a sampler that is not installed.
     """
     from bayesdyn.engines.pymc_engine import compile_problem
 
-    _check_settings(engine, backend, draws, tune, chains)
+    _check_settings(engine, backend, sampler, draws, tune, chains)
     problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
-    settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws)
+    settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws, sampler)
     if problem.measurement == "propagated":
         from bayesdyn.fitting.propagated import fit_propagated  # it imports this module
 
         return fit_propagated(
             measures, spec, settings, backend=backend, imputations=imputations, progress=progress
         )
-    compiled = compile_problem(problem, backend)
+    compiled = compile_problem(problem, backend, sampler)
     return run(compiled, problem, measures, settings, progress=progress)
 
 
@@ -125,6 +133,7 @@ class Settings:
     random_seed: int
     target_accept: float = 0.9
     latent_draws: int = 0
+    sampler: str = "nutpie"
 
 
 def run(
@@ -155,14 +164,7 @@ def run(
 def assemble(tree: xr.DataTree, problem: Problem, measures: xr.Dataset, settings: Settings) -> xr.DataTree:
     """Turn an engine's draws into a fit with the names and dims of the public face."""
     raw = tree["posterior"].to_dataset()
-    spec = problem.spec
-    posterior = raw[[name for name in map(str, raw.data_vars) if name not in ("residual_cov", "start_cov")]]
-    parts = split_residual_cov(raw["residual_cov"], spec, problem.constructs, problem.endogenous)
-    posterior = posterior.assign(parts)
-    posterior["start_cov"] = raw["start_cov"]
-    posterior = posterior.assign_coords(path_coordinates(spec))
-    if spec.definitions:
-        posterior["defined"] = defined(posterior["path"], spec)
+    posterior = in_names_of_fit(raw, problem.spec, problem.constructs, problem.endogenous)
     groups = {
         "posterior": posterior,
         "sample_stats": tree["sample_stats"].to_dataset(),
@@ -239,15 +241,16 @@ def _attributes(problem: Problem, measures: xr.Dataset, settings: Settings) -> d
     text = to_text(problem.spec)
     notes = [*json.loads(measures.attrs.get("notes", "[]")), *problem.notes]
     told = ("draws", "tune", "chains", "target_accept")
+    found = versions()
     return {
         "model": problem.spec.name,
         "spec": json.dumps(text),
         "measurement": problem.measurement,
         "engine": "pymc",
-        "sampler": "nutpie NUTS",
+        "sampler": f"{SAMPLERS[settings.sampler]} {found[settings.sampler]} NUTS",
         "random_seed": json.dumps(settings.random_seed),
         "settings": json.dumps({name: getattr(settings, name) for name in told}),
-        "versions": json.dumps(versions()),
+        "versions": json.dumps(found),
         "inputs": json.dumps({"measures": sha256_dataset(measures), "model": sha256_text(text)}),
         "notes": json.dumps(notes),
         "identification": str(measures.attrs.get("identification", "")),
@@ -255,12 +258,18 @@ def _attributes(problem: Problem, measures: xr.Dataset, settings: Settings) -> d
     }
 
 
-def _check_settings(engine: str, backend: str, draws: int, tune: int, chains: int) -> None:
+def _check_settings(engine: str, backend: str, sampler: str, draws: int, tune: int, chains: int) -> None:
     faults = FaultList()
     if engine not in ENGINES:
         faults.add(f"engine {engine!r} is unknown", f"Use one of {', '.join(ENGINES)}")
     if backend not in ("jax", "numba"):
         faults.add(f"backend {backend!r} is unknown", "Use jax or numba")
+    if sampler not in SAMPLERS:
+        faults.add(f"sampler {sampler!r} is unknown", f"Use one of {', '.join(SAMPLERS)}")
+    elif backend == "numba" and sampler != "nutpie":
+        faults.add(f"{SAMPLERS[sampler]} draws on JAX, not on numba", 'Use backend="jax"')
+    elif find_spec(sampler) is None:
+        faults.add(f"{SAMPLERS[sampler]} is not installed", f'Run pip install "bayesdyn[{sampler}]"')
     for name, value, least in (("draws", draws, 4), ("tune", tune, 1), ("chains", chains, 1)):
         if value < least:
             faults.add(f"{name} is {value}", f"Use at least {least}")

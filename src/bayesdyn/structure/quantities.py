@@ -72,3 +72,48 @@ def split_residual_cov(
         crossed = cov.sel(endogenous=outcomes, endogenous2=predictors)
         parts["cross_cov"] = crossed.rename({"endogenous": "outcome", "endogenous2": "predictor"})
     return parts
+
+
+def join_residual_cov(posterior: xr.Dataset, endogenous: Sequence[str]) -> xr.DataArray:
+    """Return the residual covariance over (endogenous, endogenous2) that :func:`split_residual_cov` split."""
+    dims = {"outcome": "endogenous", "predictor": "endogenous"}
+    joined = None
+    for name in ("residual_cov", "predictor_cov", "cross_cov"):
+        if name not in posterior:
+            continue
+        rows, columns = posterior[name].dims[-2:]
+        part = posterior[name].rename({rows: dims[str(rows)], columns: "endogenous2"})
+        if joined is None:
+            joined = xr.DataArray(
+                np.zeros((*part.shape[:-2], len(endogenous), len(endogenous))),
+                dims=part.dims,
+                coords={"endogenous": list(endogenous), "endogenous2": list(endogenous)},
+            )
+        at = {"endogenous": part["endogenous"].values, "endogenous2": part["endogenous2"].values}
+        joined.loc[at] = part.values
+        if name == "cross_cov":
+            back = {"endogenous": at["endogenous2"], "endogenous2": at["endogenous"]}
+            joined.loc[back] = np.swapaxes(part.values, -1, -2)
+    assert joined is not None, "every model has an outcome"
+    return joined
+
+
+def in_names_of_fit(
+    drawn: xr.Dataset, spec: ModelSpec, constructs: Sequence[str], endogenous: Sequence[str]
+) -> xr.Dataset:
+    """Return an engine's draws with the names and dims of the public face: see :func:`bayesdyn.fit`.
+
+    Parameters
+    ----------
+    drawn
+        Dims (chain, draw, ...), with ``residual_cov`` over all constructs with a law.
+    spec, constructs, endogenous
+        See :func:`split_residual_cov`.
+    """
+    named = drawn[[name for name in map(str, drawn.data_vars) if name not in ("residual_cov", "start_cov")]]
+    named = named.assign(split_residual_cov(drawn["residual_cov"], spec, constructs, endogenous))
+    named["start_cov"] = drawn["start_cov"]
+    named = named.assign_coords(path_coordinates(spec))
+    if spec.definitions:
+        named["defined"] = defined(named["path"], spec)
+    return named

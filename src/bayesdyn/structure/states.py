@@ -93,7 +93,7 @@ def draw_states(
 
     chol = np.linalg.cholesky(residual_cov)
     start_chol = np.linalg.cholesky(start_cov)
-    causal = _causal_order(spec, endogenous)
+    causal = causal_order(spec, endogenous)
     latent = np.zeros((len(index), len(constructs)))
     t = index["t"].to_numpy()
     slope_rows = list(
@@ -140,7 +140,7 @@ def draw_states(
     return latent
 
 
-def _causal_order(spec: ModelSpec, endogenous: tuple[str, ...]) -> list[int]:
+def causal_order(spec: ModelSpec, endogenous: tuple[str, ...]) -> list[int]:
     """Return endogenous indices so that each comes after what moves it at the same exchange."""
     order: TopologicalSorter[int] = TopologicalSorter({v: set() for v in range(len(endogenous))})
     for path in spec.paths:

@@ -103,6 +103,7 @@ class FitBy(Frozen):
     chains: int = Field(default=4, ge=1)
     target_accept: float = Field(default=0.9, gt=0, lt=1)
     backend: Literal["jax", "numba"] = "jax"
+    sampler: Literal["nutpie", "numpyro", "blackjax"] = "nutpie"
 
 
 class Sweeps(Frozen):

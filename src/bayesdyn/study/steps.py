@@ -174,6 +174,7 @@ def fit_stages(
             random_seed=run.seed,
             kappa=given.kappa,
             backend=given.backend,
+            sampler=given.sampler,
             target_accept=given.target_accept,
             progress=run.progress,
         )
