@@ -39,7 +39,8 @@ class BlackjaxNuts:
             adaptation_info_fn=lambda *_: None,
             max_num_doublings=MOST_DOUBLINGS,
         )
-        (at, found), _ = adaptation.run(now, point, num_steps=self._asked.tune)
+        # Their protocol leaves out the number of steps, which the function takes.
+        (at, found), _ = adaptation.run(now, point, num_steps=self._asked.tune)  # type: ignore[call-arg]
         return Tuned(later, at, found["step_size"], found["inverse_mass_matrix"])
 
     def step(self, state: Tuned, *data: jax.Array) -> tuple[Tuned, Record]:
