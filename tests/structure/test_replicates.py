@@ -57,6 +57,7 @@ def drawn(problem: Problem, count: int, seed: int = 8) -> Draws:
         residual=covariance(own),
         start=covariance(own),
         kappa=0.1 * rng.standard_normal((count, len(problem.constructs))),
+        decay=rng.uniform(0.2, 0.6, count),
     )
 
 
@@ -92,6 +93,7 @@ def test_states_are_those_of_the_simulator(case):
             draws.start[k],
             index,
             Given(noise, list(np.arange(len(problem.t)))),
+            np.exp(-draws.decay[k] * problem.excess) if problem.spec.time else None,
         )
         np.testing.assert_allclose(found[k], expected, rtol=1e-10, atol=1e-10)
 
@@ -121,6 +123,7 @@ def test_errors_have_their_size_and_correlation():
         residual=np.repeat(once.residual, 4000, axis=0),
         start=np.repeat(once.start, 4000, axis=0),
         kappa=np.repeat(once.kappa, 4000, axis=0),
+        decay=np.repeat(once.decay, 4000, axis=0),
     )
     states = replicate_states(problem, draws, np.random.default_rng(5))
     error = replicate_scores(problem, draws, np.random.default_rng(5)) - states
@@ -135,7 +138,7 @@ def test_new_groups_have_the_covariance_of_their_draw():
     """100,000 effects of one draw: each entry within 5 standard errors, sqrt((c_ij^2 + c_ii c_jj) / n)."""
     cov = np.array([[0.5, 0.2, 0.0], [0.2, 0.3, 0.0], [0.0, 0.0, 0.0]])
     nothing = np.zeros((1, 0))
-    draws = Draws(nothing, nothing, {"dyad": np.zeros((1, 100_000, 3))}, {"dyad": cov[None]}, *[nothing] * 3)
+    draws = Draws(nothing, nothing, {"dyad": np.zeros((1, 100_000, 3))}, {"dyad": cov[None]}, *[nothing] * 4)
     effects = with_new_groups(draws, np.random.default_rng(2)).effects["dyad"][0]
     error = np.sqrt((cov**2 + np.outer(np.diag(cov), np.diag(cov))) / 100_000)
     assert (np.abs(np.cov(effects.T) - cov) <= 5 * error + 1e-12).all()

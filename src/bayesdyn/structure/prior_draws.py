@@ -122,6 +122,8 @@ def draw_prior(problem: Problem, count: int, rng: np.random.Generator) -> xr.Dat
         residual[:, rows, columns] = _covariance(draw_factors(len(block), residual_sd, eta, count, rng))
     drawn["residual_cov"] = (square, residual)
     drawn["start_cov"] = (square, _covariance(draw_factors(len(own), start_sd, eta, count, rng)))
+    if spec.time:
+        drawn["decay"] = ((), np.abs(rng.normal(0.0, priors["decay"].numbers[0], count)))
     if problem.measurement != "none":
         coords["construct"] = list(problem.constructs)
         kappa = problem.kappa_sd * rng.standard_normal((count, len(problem.constructs)))

@@ -35,6 +35,8 @@ class Draws:
         (K, V, V) covariances.
     kappa
         (K, C) log scales of the error variances; 0 where scores are taken as they are.
+    decay
+        (K,) of lags with time; 0 where time does not count.
     """
 
     path: Floats
@@ -44,6 +46,7 @@ class Draws:
     residual: Floats
     start: Floats
     kappa: Floats
+    decay: Floats
 
     def __len__(self) -> int:
         """Return K."""
@@ -56,7 +59,7 @@ class Draws:
             self.path[cut], self.mean[cut],
             {name: values[cut] for name, values in self.effects.items()},
             {name: values[cut] for name, values in self.covs.items()},
-            self.residual[cut], self.start[cut], self.kappa[cut],
+            self.residual[cut], self.start[cut], self.kappa[cut], self.decay[cut],
         )  # fmt: skip
 
 
@@ -88,6 +91,7 @@ def draws_of(posterior: xr.Dataset, problem: Problem, picked: NDArray[np.int64])
         kappa=values(posterior["kappa"])
         if "kappa" in posterior
         else np.zeros((len(picked), len(problem.constructs))),
+        decay=values(posterior["decay"]) if "decay" in posterior else np.zeros(len(picked)),
     )
 
 
@@ -137,7 +141,7 @@ def replicate_states(problem: Problem, draws: Draws, rng: np.random.Generator) -
                 grand = by_dyad.mean(axis=1, keepdims=True)
                 by_name = {"none": np.zeros((1, 1, 1)), "grand": grand, "session": mean, "dyad": of_dyad}
                 centre = np.broadcast_to(by_name[problem.spec.centring], mean.shape)
-                factors = _factors(problem, state, at, mean, of_dyad, centre)
+                factors = _factors(problem, draws, state, at, mean, of_dyad, centre)
                 _move(problem, draws, state, at, factors, centre, mean[..., place] + noise)
             state[:, at] = np.where(np.abs(state[:, at]) < _FARTHEST, state[:, at], np.nan)
     return state
@@ -145,6 +149,7 @@ def replicate_states(problem: Problem, draws: Draws, rng: np.random.Generator) -
 
 def _factors(
     problem: Problem,
+    draws: Draws,
     state: Floats,
     at: NDArray[np.int64],
     mean: Floats,
@@ -161,6 +166,9 @@ def _factors(
     }  # fmt: skip
     for lag in range(1, problem.spec.order + 1):
         before = state[:, at - lag] if lag <= position else mean
+        if problem.spec.time:
+            left = np.exp(-draws.decay[:, None] * problem.excess[at, lag - 1])
+            before = mean + left[..., None] * (before - mean)
         blocks |= {lagged("lag", lag): before - centre, lagged("deviation", lag): before - mean}
         covariate = problem.covariate[at - min(lag, position)]
         blocks[lagged("covariate_lag", lag)] = np.broadcast_to(covariate, (len(state), *covariate.shape))

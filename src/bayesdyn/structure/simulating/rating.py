@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from bayesdyn.structure.simulating.design import Panel
-from bayesdyn.structure.simulating.study import Streams, Study
+from bayesdyn.structure.simulating.index import Streams
+from bayesdyn.structure.simulating.study import Study
 
 
 @dataclass(frozen=True)

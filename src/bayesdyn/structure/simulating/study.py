@@ -1,7 +1,7 @@
 """A simulated study before anybody measured it: who met how often, covariates, true scores, the truth."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,8 @@ from bayesdyn.structure.simulating.covariates import (
     numeric,
     with_contrasts,
 )
-from bayesdyn.structure.simulating.lengths import Lengths, check_lengths, draw_length, is_count
+from bayesdyn.structure.simulating.index import Size, Streams, draw_index, draw_times
+from bayesdyn.structure.simulating.lengths import check_lengths, is_count
 from bayesdyn.structure.simulating.spreads import Covariances, Spreads, covariances
 from bayesdyn.structure.simulating.truth import coefficients, in_names_of_fit
 from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec
@@ -29,19 +30,8 @@ from bayesdyn.structure.timing import excess_time
 from bayesdyn.structure.words import did_you_mean
 
 TITLE = "Cannot simulate"
-_LEAST_DYADS, _DYADS_PER_GROUP = 3, 4
-_DECAY, _LEAST_STEP = 0.5, 0.05
+_LEAST_DYADS, _DECAY = 3, 0.5
 _SCALE = (3.0, 0.8)  # raw = 3 + 0.8 standardised: the middle and a usual spread of a 1 to 5 scale
-
-
-@dataclass(frozen=True)
-class Size:
-    """Number of dyads, of sessions in each, of exchanges in each of these, and of other groups by name."""
-
-    dyads: int
-    sessions: Lengths
-    exchanges: Lengths
-    groups: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True)
@@ -77,27 +67,6 @@ class Plan:
     decay: float
     covs: Covariances
     size: Size
-
-
-@dataclass(frozen=True)
-class Streams:
-    """Independent random streams, one for each purpose, so that a choice about one moves no other.
-
-    The first four are the oldest: what is added comes behind them, and old seeds keep their numbers.
-    """
-
-    level: np.random.Generator
-    state: np.random.Generator
-    error: np.random.Generator
-    mask: np.random.Generator
-    sessions: np.random.Generator
-    covariate: np.random.Generator
-    kappa: np.random.Generator
-    gap: np.random.Generator
-    rater: np.random.Generator
-    coder: np.random.Generator
-    group: np.random.Generator
-    time: np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -190,13 +159,13 @@ def draw_study(plan: Plan, rng: Streams) -> Study:
         An unstable process, more levels of a covariate than units, a corpus of one exchange.
     """
     faults = FaultList()
-    index = _index(plan.size, plan.spec.crossed, rng)
+    index = draw_index(plan.size, plan.spec.crossed, rng)
     if len(index) < 2:
         faults.add("a corpus of one exchange has no variance", "Simulate more dyads, sessions or exchanges")
     drawn = draw_covariates(plan.described, index, rng.covariate, faults)
     left = None
     if plan.spec.time:
-        drawn[plan.spec.time] = _times(index, rng.time)
+        drawn[plan.spec.time] = draw_times(index, rng.time)
         excess = excess_time(drawn[plan.spec.time], index["t"].to_numpy(), plan.spec.order)
         left = np.exp(-plan.decay * excess)
     faults.raise_if_any(TITLE)
@@ -260,17 +229,6 @@ def _decay(spec: ModelSpec, truth: dict[str, float], faults: FaultList) -> float
     return decay
 
 
-def _times(index: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
-    """Return the time of each exchange since its session's first (N,): steps of about 1, many short."""
-    steps = rng.gamma(2.0, 0.5, len(index)) + _LEAST_STEP
-    return (
-        pd.Series(np.where(index["t"] == 0, 0.0, steps))
-        .groupby(index["label"].to_numpy())
-        .cumsum()
-        .to_numpy()
-    )
-
-
 def _check_groups(spec: ModelSpec, size: Size, faults: FaultList) -> None:
     for name, count in size.groups.items():
         if name not in spec.crossed:
@@ -283,26 +241,3 @@ def _check_groups(spec: ModelSpec, size: Size, faults: FaultList) -> None:
         faults.add(
             f"dyads is {size.dyads}: too few to deal to {' and '.join(spec.crossed)}", "Give 3 or more"
         )
-
-
-def _index(size: Size, crossed: tuple[str, ...], rng: Streams) -> pd.DataFrame:
-    counts = [draw_length(size.sessions, rng.sessions) for _ in range(size.dyads)]
-    # Padded, so that the order of the labels is the order of time: fits sort by label.
-    width, digits = len(str(max(size.dyads - 1, 1))), len(str(max(counts)))
-    rows = [
-        (f"d{d:0{width}d}", f"{s + 1:0{digits}d}", t, phase)
-        for d, count in enumerate(counts)
-        for s in range(count)
-        for n in [draw_length(size.exchanges, rng.level)]
-        for t, phase in enumerate(np.linspace(-0.5, 0.5, n) if n > 1 else [0.0])
-    ]
-    frame = pd.DataFrame(rows, columns=["dyad", "session", "t", "phase"])
-    frame["label"] = frame["dyad"] + ":" + frame["session"]
-    of_dyad = pd.factorize(frame["dyad"])[0]
-    for name in crossed:
-        count = size.groups.get(name, max(2, size.dyads // _DYADS_PER_GROUP))
-        digits = len(str(count - 1))
-        # Dealt in turn: every group has as many dyads as another, or one more.
-        dealt = rng.group.permutation(np.arange(size.dyads) % count)
-        frame[name] = [f"{name[0]}{dealt[d]:0{digits}d}" for d in of_dyad]
-    return frame
