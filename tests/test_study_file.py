@@ -29,7 +29,7 @@ def faults(folder, text):
 def test_defaults_are_those_of_the_functions(tmp_path):
     import inspect
 
-    from bayesdyn.fitting.run import fit
+    from bayesdyn.fitting.fit import fit
     from bayesdyn.measures.build import measure
     from bayesdyn.sweeps.sensitivity import sensitivity
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from bayesdyn import effects as effects
     from bayesdyn.fitting.claims import check_claims
     from bayesdyn.fitting.comparing import compare, loo_dyads
+    from bayesdyn.fitting.fit import fit
     from bayesdyn.fitting.folds import kfold
     from bayesdyn.fitting.likelihood import log_likelihood
     from bayesdyn.fitting.predicting import predictive, predictive_checks
     from bayesdyn.fitting.prior_group import prior
-    from bayesdyn.fitting.run import fit
     from bayesdyn.fitting.summaries import summary
     from bayesdyn.measures.agreement import agreement
     from bayesdyn.measures.build import as_measures, measure
@@ -46,7 +46,7 @@ _HOMES = {
     "load_model": "bayesdyn.structure.model_file",
     "simulate": "bayesdyn.structure.simulate",
     "simulate_ratings": "bayesdyn.structure.simulate_ratings",
-    "fit": "bayesdyn.fitting.run",
+    "fit": "bayesdyn.fitting.fit",
     "summary": "bayesdyn.fitting.summaries",
     "prior": "bayesdyn.fitting.prior_group",
     "predictive": "bayesdyn.fitting.predicting",

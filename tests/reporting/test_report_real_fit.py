@@ -2,7 +2,7 @@
 
 import pytest
 
-from bayesdyn.fitting.run import fit
+from bayesdyn.fitting.fit import fit
 from bayesdyn.reporting.html import report
 from bayesdyn.structure.model_file import load_model
 from bayesdyn.structure.simulate import simulate

@@ -61,7 +61,7 @@ def fit(
     """
     from bayesdyn.artefacts import read_dataset, write_dataset
     from bayesdyn.fitting.diagnostics import diagnose
-    from bayesdyn.fitting.run import fit as run
+    from bayesdyn.fitting.fit import fit as run
     from bayesdyn.fitting.summaries import summary
     from bayesdyn.structure.model_file import load_model
     from bayesdyn.study.manifest import check_out

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -11,17 +10,13 @@ import numpy as np
 import xarray as xr
 
 from bayesdyn.artefacts import sha256_dataset, sha256_text, versions
-from bayesdyn.errors import EngineError, FaultList
 from bayesdyn.structure.model_text import to_text
-from bayesdyn.structure.problem import Problem, measurement_of, prepare
+from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.quantities import in_names_of_fit
-from bayesdyn.structure.spec import ModelSpec
 
 if TYPE_CHECKING:
     from bayesdyn.engines.pymc_engine import Compiled
 
-ENGINES = ("auto", "pymc")
-IMPUTATIONS = 20
 SAMPLERS = MappingProxyType({"nutpie": "nutpie", "numpyro": "NumPyro", "blackjax": "BlackJAX"})
 """Packages whose NUTS can draw: name of the module, and as written."""
 RATER_BUDGET = (
@@ -30,102 +25,9 @@ RATER_BUDGET = (
 """What a fit keeps of what its measures tell of their raters, if they do."""
 
 
-def fit(
-    measures: xr.Dataset,
-    spec: ModelSpec,
-    *,
-    measurement: str | None = None,
-    engine: str = "auto",
-    draws: int = 1000,
-    tune: int = 1000,
-    chains: int = 4,
-    random_seed: int,
-    kappa: bool = True,
-    backend: str = "jax",
-    sampler: str = "nutpie",
-    target_accept: float = 0.9,
-    latent_draws: int = 0,
-    imputations: int = IMPUTATIONS,
-    progress: bool = False,
-) -> xr.DataTree:
-    """Draw from the posterior of a structural model.
-
-    Parameters
-    ----------
-    measures
-        Scores with standard errors, dims (exchange, construct): from :func:`bayesdyn.measure`,
-        :func:`bayesdyn.as_measures` or :func:`bayesdyn.simulate`.
-    spec
-        From :func:`bayesdyn.load_model`.
-    measurement
-        ``known``: each exchange's own se, with the uncertainty of the error variance (kappa);
-        ``two_stage``: one reliability per construct, for comparison (two-stage path analysis; with
-        ``kappa=False`` the reliabilities are taken as known, as there); ``propagated``: everything that is
-        not known of the raters, carried forward without feedback (:mod:`bayesdyn.fitting.propagated`); needs
-        measures of :func:`bayesdyn.measure`; ``none``: scores as they are, the usual analysis. Missing scores
-        are latent in all. None: what the model file says, and ``known``
-        where it says nothing.
-    engine
-        ``pymc``, the reference engine; ``auto`` chooses.
-    draws, tune, chains
-        Kept draws and warm-up draws of each chain, number of chains.
-    random_seed
-        Seed of the sampler.
-    kappa
-        False takes the standard errors as known exactly.
-    backend
-        How the model is compiled: ``jax``, or, for nutpie, ``numba``.
-    sampler
-        Whose NUTS draws, all from the same density: ``nutpie``, ``numpyro`` or ``blackjax`` (an extra,
-        ``bayesdyn[blackjax]``). nutpie adapts fastest (docs/measured.md).
-    target_accept
-        Acceptance rate that the step size is adapted to. Above Stan's .8: on posteriors with weakly known
-        variances, as these are, the shorter steps give more effective draws per second (docs/measured.md).
-    latent_draws
-        How many draws of the latent scores to keep in the group ``latent``; 0 keeps none.
-    imputations
-        With ``propagated``: at how many draws of the rater parameters the model is fitted; each has a warm-up
-        of its own, and ``draws`` are dealt among them.
-    progress
-        Show a progress bar on stderr.
-
-    Returns
-    -------
-    xr.DataTree
-        Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data`` and, when asked for,
-        ``latent``. In ``posterior``, all in standardised units: ``path`` (chain, draw, path_name) with
-        coordinates ``path_outcome``, ``path_term``, ``path_label``, ``path_origin``; ``defined`` (quantity);
-        ``residual_cov`` (outcome, outcome2); ``predictor_cov`` (predictor, predictor2);
-        ``cross_cov`` (outcome, predictor) where ``~~`` joins the two; ``dyad_cov``, ``session_cov``,
-        ``start_cov``; ``dyad_effects`` (dyad, dyad_effect); ``session_effects``;
-        ``level_mean``; ``kappa``. Attributes hold the spec, seed, versions, hashes of the inputs and notes,
-        as JSON.
-
-    Raises
-    ------
-    InputError
-        Faults of the measures or the model: see :func:`bayesdyn.structure.problem.prepare`.
-    EngineError
-        An unknown engine, a model that it cannot fit, or a sampler that is not installed.
-    """
-    from bayesdyn.engines.pymc_engine import compile_problem
-
-    _check_settings(engine, backend, sampler, draws, tune, chains)
-    problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
-    settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws, sampler)
-    if problem.measurement == "propagated":
-        from bayesdyn.fitting.propagated import fit_propagated  # it imports this module
-
-        return fit_propagated(
-            measures, spec, settings, backend=backend, imputations=imputations, progress=progress
-        )
-    compiled = compile_problem(problem, backend, sampler)
-    return run(compiled, problem, measures, settings, progress=progress)
-
-
 @dataclass(frozen=True)
 class Settings:
-    """What a run of the sampler needs beside the problem; see :func:`fit` for each."""
+    """What a run of the sampler needs beside the problem; see :func:`bayesdyn.fit` for each."""
 
     draws: int
     tune: int
@@ -256,21 +158,3 @@ def _attributes(problem: Problem, measures: xr.Dataset, settings: Settings) -> d
         "identification": str(measures.attrs.get("identification", "")),
         "interval": json.dumps({"ci_kind": "eti", "ci_prob": 0.95}),
     }
-
-
-def _check_settings(engine: str, backend: str, sampler: str, draws: int, tune: int, chains: int) -> None:
-    faults = FaultList()
-    if engine not in ENGINES:
-        faults.add(f"engine {engine!r} is unknown", f"Use one of {', '.join(ENGINES)}")
-    if backend not in ("jax", "numba"):
-        faults.add(f"backend {backend!r} is unknown", "Use jax or numba")
-    if sampler not in SAMPLERS:
-        faults.add(f"sampler {sampler!r} is unknown", f"Use one of {', '.join(SAMPLERS)}")
-    elif backend == "numba" and sampler != "nutpie":
-        faults.add(f"{SAMPLERS[sampler]} draws on JAX, not on numba", 'Use backend="jax"')
-    elif find_spec(sampler) is None:
-        faults.add(f"{SAMPLERS[sampler]} is not installed", f'Run pip install "bayesdyn[{sampler}]"')
-    for name, value, least in (("draws", draws, 4), ("tune", tune, 1), ("chains", chains, 1)):
-        if value < least:
-            faults.add(f"{name} is {value}", f"Use at least {least}")
-    faults.raise_if_any("Cannot fit", EngineError)

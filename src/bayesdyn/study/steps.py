@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayesdyn.artefacts import sha256_file, sha256_text
 from bayesdyn.errors import Fault, InputError
-from bayesdyn.fitting.run import fit as fit_model
+from bayesdyn.fitting.fit import fit as fit_model
 from bayesdyn.measures.agreement import agreement
 from bayesdyn.measures.build import measure
 from bayesdyn.ratings.questions.plans import make_plans, prompt_hashes
