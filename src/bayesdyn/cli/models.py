@@ -28,6 +28,7 @@ class Measurement(StrEnum):
 
     known = "known"
     two_stage = "two_stage"
+    propagated = "propagated"
     none = "none"
 
 
