@@ -70,7 +70,7 @@ def test_opens_without_errors_or_requests(browser, full_report: Path, tmp_path, 
         "return [...document.querySelectorAll('[role=img]')].filter(e => e.getClientRects().length)"
         ".map(e => e.className)"
     )
-    assert shown == [seen] * 4
+    assert shown == [seen] * 5
     taken = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
     picture = tmp_path / "page.png"
     picture.write_bytes(base64.b64decode(taken["data"]))

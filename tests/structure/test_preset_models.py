@@ -83,7 +83,7 @@ def test_measurement_is_read_written_and_outranked(monkeypatch):
     class Caught(Exception):  # noqa: N818
         pass
 
-    def caught(problem, backend):
+    def caught(problem, backend, sampler):
         raise Caught(problem.measurement)
 
     monkeypatch.setattr("bayesdyn.engines.pymc_engine.compile_problem", caught)

@@ -36,7 +36,7 @@ def moments(observed, omega):
     rest[:, 2, 0], rest[:, 2, 1] = observed[:, 1], observed[:, 0]
     every = rest.reshape(size, -1)
     return Moments(
-        column=np.array([[0, 6], [1, 6], [0, 1], [2, 6]]),
+        column=np.array([[0, -1], [1, -1], [0, 1], [2, -1]]),
         product=(every.T @ every / size).reshape(4, 2, 4, 2),
         clean=np.ones((4, 4)),
         omega=omega,
@@ -62,7 +62,7 @@ def test_errors_of_products_have_the_covariance_of_brute_force():
 
 def test_a_product_of_independent_factors_by_hand():
     # Mean 0, variances 1: E[x^2] s_f + E[r^2] s_e + s_e s_f = 0.5 + 0.2 + 0.1.
-    column = np.array([[0, 1], [4, 4]])
+    column = np.array([[0, 1], [-1, -1]])
     product = np.zeros((2, 2, 2, 2))
     product[0, 0, 0, 0], product[0, 1, 0, 1] = 1.0 + 0.5, 1.0 + 0.2  # observed: true and error
     both = Moments(column, product, np.ones((2, 2)), np.diag([0.2, 0.5]))
