@@ -1,0 +1,100 @@
+"""Studies drawn from a model's own prior: one design, new truth, new true scores and new errors each time.
+
+With the truth from the prior, a posterior that is right covers at exactly its level, on average over studies.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+
+from bayesdyn.fitting.prior_group import prior_of
+from bayesdyn.structure.problem import Problem
+from bayesdyn.structure.replicates import (
+    Draws,
+    draws_of,
+    replicate_scores,
+    replicate_states,
+    with_new_groups,
+)
+
+TRIES = 50
+
+
+def flat_measures(
+    dyads, sessions, exchanges, constructs, seed, se=(0.5, 0.9), missing=0.0, kappa_sd=0.2, corr=0.3
+):
+    """Measures of a design: standardised, scores of 0 to be filled in, every error different.
+
+    The errors of the first two constructs are correlated.
+    """
+    rng = np.random.default_rng(seed)
+    count, width = dyads * sessions * exchanges, len(constructs)
+    error_corr = np.eye(width)
+    error_corr[0, 1] = error_corr[1, 0] = corr
+    mask = rng.random((count, width)) < missing
+    both = ("exchange", "construct")
+    return xr.Dataset(
+        {
+            "score": (both, np.where(mask, np.nan, rng.standard_normal((count, width)))),
+            "se": (both, np.where(mask, np.nan, rng.uniform(*se, (count, width)))),
+            "error_corr": (("construct", "construct2"), error_corr),
+            "kappa_sd": ("construct", np.full(width, kappa_sd)),
+            "shift": ("construct", np.zeros(width)),
+            "scale": ("construct", np.ones(width)),
+        },
+        coords={
+            "construct": list(constructs),
+            "construct2": list(constructs),
+            "dyad": ("exchange", np.char.mod("d%02d", np.arange(count) // (sessions * exchanges))),
+            "session": ("exchange", np.char.mod("%d", np.arange(count) // exchanges % sessions)),
+            "t": ("exchange", np.arange(count) % exchanges),
+        },
+        attrs={"notes": "[]", "identification": "simulated"},
+    )
+
+
+def draw_study(problem: Problem, seed: int, *, errors: bool = True) -> tuple[Problem, xr.Dataset]:
+    """Return a problem of the same design with scores of a study drawn from the prior, and its truth.
+
+    A truth whose process explodes is drawn anew, as one with unstable lags is: the prior is that of studies
+    that can be observed. ``errors=False`` gives the true scores themselves.
+    """
+    return _drawn(problem, seed, errors, lambda draws, _: draws)
+
+
+def draw_usual_study(problem: Problem, seed: int, *, errors: bool = True) -> tuple[Problem, xr.Dataset]:
+    """Return the same with paths and kappa from the prior, and spreads as studies have them.
+
+    Residuals and starts of SD .8, correlated .3; effects of groups of SD .4. Half-normal priors put much of
+    their weight at spreads near 0, which scores with such errors could tell of nothing.
+    """
+
+    def usual(draws: Draws, rng: np.random.Generator) -> Draws:
+        residual = _equicorrelated(draws.residual.shape[-1], 0.8, 0.3)[None]
+        # Blocks of the residual covariance that the model leaves at 0 stay there.
+        residual = np.where(draws.residual != 0, residual, 0.0)
+        covs = {name: _equicorrelated(cov.shape[-1], 0.4, 0.0)[None] for name, cov in draws.covs.items()}
+        start = _equicorrelated(draws.start.shape[-1], 0.8, 0.3)[None]
+        return with_new_groups(replace(draws, residual=residual, start=start, covs=covs), rng)
+
+    return _drawn(problem, seed, errors, usual)
+
+
+def _drawn(
+    problem: Problem, seed: int, errors: bool, change: Callable[[Draws, np.random.Generator], Draws]
+) -> tuple[Problem, xr.Dataset]:
+    for own in np.random.SeedSequence(seed).spawn(TRIES):
+        rng = np.random.default_rng(own)
+        truth = prior_of(problem, 1, rng)
+        draws = change(draws_of(truth, problem, np.zeros(1, dtype=np.int64)), rng)
+        replicate = replicate_scores if errors else replicate_states
+        score = replicate(problem, draws, rng)[0]
+        if np.isfinite(score[problem.rated]).all():
+            return replace(problem, score=np.where(problem.rated, score, 0.0)), truth.isel(chain=0, draw=0)
+    raise AssertionError("every truth explodes")
+
+
+def _equicorrelated(size: int, sd: float, corr: float) -> np.ndarray:
+    return sd**2 * ((1 - corr) * np.eye(size) + corr)
