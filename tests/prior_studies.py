@@ -3,6 +3,7 @@
 With the truth from the prior, a posterior that is right covers at exactly its level, on average over studies.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from bayesdyn.structure.replicates import (
     replicate_states,
     with_new_groups,
 )
+from bayesdyn.tables import RATER_PRIORS
 
 TRIES = 50
 
@@ -94,6 +96,40 @@ def _drawn(
         if np.isfinite(score[problem.rated]).all():
             return replace(problem, score=np.where(problem.rated, score, 0.0)), truth.isel(chain=0, draw=0)
     raise AssertionError("every truth explodes")
+
+
+def with_raters(measures: xr.Dataset, raters: int, rho_prior: tuple[float, float]) -> xr.Dataset:
+    """Return measures of a design rated by LLMs of unequal discrimination, their ratings to be filled in."""
+    names = [f"llm{number}" for number in range(1, raters + 1)]
+    rated = np.repeat(measures["score"].notnull().values[:, None], raters, axis=1)
+    dims = ("exchange", "rater", "construct")
+    assumed = {
+        "raters": names, "discrimination": "free", "rho_prior": [list(rho_prior)] * raters,
+        "shared_prior": [1.0, 4.0], "tokens": False, "ordinal": False, "weighted": False,
+    }  # fmt: skip
+    constructs = [str(name) for name in measures["construct"].values]
+    return measures.assign(
+        rating=(dims, np.where(rated, 0.0, np.nan)),
+        rating_q=(dims, np.where(rated, 1.0, np.nan)),
+        rating_noise=(dims, np.where(rated, 0.0, np.nan)),
+    ).assign_coords(rater=names, rater_kind=("rater", ["llm"] * raters)).assign_attrs(
+        {**measures.attrs, RATER_PRIORS: json.dumps(dict.fromkeys(constructs, assumed))}
+    )  # fmt: skip
+
+
+def draw_rated_study(problem: Problem, seed: int) -> tuple[Problem, xr.Dataset]:
+    """Return a problem of ``joint`` with ratings drawn from the raters' priors, and the truth.
+
+    Paths, spreads and true scores as in :func:`draw_usual_study`.
+    """
+    drawn, truth = draw_usual_study(problem, seed, errors=False)
+    rng, by = np.random.default_rng([seed, 1]), problem.rated_by
+    at = {name: truth[name].values for name in ("severity", "discrimination", "error_sd", "shared")}
+    theta, shape = drawn.score[:, None], by.value.shape
+    shared = at["shared"] * rng.standard_normal((shape[0], 1, shape[2]))
+    own = at["error_sd"] * rng.standard_normal(shape)
+    value = at["severity"] + at["discrimination"] * theta + shared + own
+    return replace(problem, rated_by=replace(by, value=np.where(by.mask > 0, value, 0.0))), truth
 
 
 def _equicorrelated(size: int, sd: float, corr: float) -> np.ndarray:

@@ -20,6 +20,8 @@ RATING_COLUMNS = [
     "scale_min", "scale_max", "rater_kind", "method", "reason", "prompt_hash", "codebook_hash", "panel_hash",
 ]  # fmt: skip
 LABELLING = "labelling_probability"
+RATER_PRIORS = "rater_priors"
+"""Attribute of Measures: as JSON, what was assumed of the raters of each construct."""
 """Optional column of human ratings: the known probability with which the exchange was chosen for coding."""
 HASHES = ("prompt_hash", "codebook_hash", "panel_hash")
 """Columns of what an LLM was asked with, when it was asked; empty for ratings from elsewhere."""

@@ -1,4 +1,4 @@
-"""Recovery over 400 studies drawn from the prior, scores without error and with it, and what naive scores do.
+"""Recovery over 400 studies, scores without error and with it, 100 of ratings, and what naive scores do.
 
 One design of 120 exchanges (12 dyads, one session of 10 exchanges each; three constructs, the product of two
 of them, lags, a random intercept, the laws of the noisy predictors), compiled once, data swapped. Each study
@@ -8,6 +8,8 @@ would fail it, stated before the first run:
 
 - pooled coverage of 90 % intervals of all paths farther from .90 than three standard errors, clustered by
   study; a single path below .84 (binomial standard error .015);
+- with the ratings in the fit (``joint``, three LLMs, 100 studies, seeds of their own): the same, and a single
+  path below .78;
 - with errors taken as absent (``none`` on the noisy scores of the first 100 studies): naive coverage of
   empathy's path and of its product not below .84 each: then the demonstration would demonstrate nothing.
 
@@ -25,11 +27,11 @@ import pytest
 import bayesdyn as bd
 from bayesdyn.engines.pymc_engine import compile_problem, draw
 from bayesdyn.structure.problem import prepare
-from prior_studies import draw_usual_study, flat_measures
+from prior_studies import draw_rated_study, draw_usual_study, flat_measures, with_raters
 
 pytestmark = pytest.mark.slow
 
-STUDIES, NAIVE = 400, 100
+STUDIES, RATED, NAIVE = 400, 100, 100
 SEED = 20261123
 CONSTRUCTS = ("empathy", "disclosure", "rapport")
 MODEL = """
@@ -121,6 +123,15 @@ def test_scores_without_error_cover(design):
     found = recover(studies, "none", 2 * SEED)
     assert found.covered.shape == (STUDIES, 4)
     assert_covered(found, 0.84)
+
+
+def test_joint_covers(design):
+    spec, _, measures = design
+    rated = with_raters(measures.assign(error_corr=(("construct", "construct2"), np.eye(3))), 3, (6.0, 4.0))
+    problem = prepare(rated, spec, "joint")
+    found = recover([draw_rated_study(problem, 4 * SEED + k) for k in range(RATED)], "joint", 4 * SEED)
+    assert found.covered.shape == (RATED, 7)
+    assert_covered(found, 0.78)
 
 
 def test_noisy_scores_as_they_are_do_not(design, noisy, known):

@@ -29,6 +29,7 @@ class Measurement(StrEnum):
     known = "known"
     two_stage = "two_stage"
     propagated = "propagated"
+    joint = "joint"
     none = "none"
 
 

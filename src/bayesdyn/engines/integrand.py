@@ -22,11 +22,13 @@ from bayesdyn.engines.pymc_model import coordinates, refit_data, whitening
 from bayesdyn.engines.session_chain import padded_places, session_integrals
 from bayesdyn.errors import EngineError, Fault
 from bayesdyn.structure.problem import Problem
+from bayesdyn.structure.rated import RATER_NAMES
 from bayesdyn.structure.terms import intercept_places, residual_blocks
 
 type Inputs = Mapping[str, jax.Array]
 
-_KEPT = ("path", "level_mean", "kappa", "decay", "dyad_effects", "session_effects")
+_GIVEN = ("path", "level_mean", "kappa", "decay", *RATER_NAMES, "token_weight", GRAND)
+_KEPT = (*_GIVEN, "dyad_effects", "session_effects")
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,6 @@ def build_integrand(problem: Problem) -> Integrand:
     blocks = residual_blocks(problem.spec, problem.endogenous)
     named = {
         *_KEPT,
-        GRAND,
         "start_factor",
         *(f"residual_factor_{number}" for number in range(len(blocks))),
         *own,
@@ -120,7 +121,7 @@ def hyperparameters(problem: Problem, draw: Mapping[str, np.ndarray]) -> dict[st
         ``decay`` and ``grand_centre`` (C,) where the model has them.
     """
     blocks = residual_blocks(problem.spec, problem.endogenous)
-    values = {name: draw[name] for name in ("path", "level_mean", "kappa", "decay", GRAND) if name in draw}
+    values = {name: draw[name] for name in _GIVEN if name in draw}
     values["start_factor"] = np.linalg.cholesky(draw["start_cov"])
     for number, block in enumerate(blocks):
         members = np.ix_(block, block)
@@ -171,4 +172,7 @@ def _constants(problem: Problem, moving: int) -> np.ndarray:
     normals = len(problem.endogenous) - moving
     if problem.measurement != "none":
         normals = normals + problem.rated.sum(axis=1)
+    if problem.rated_by is not None:
+        # Each rating has a scale, of which its exchange's score is one.
+        counted = problem.rated_by.mask.sum(axis=1)
     return correlation - 0.5 * np.log(2 * np.pi) * normals - counted @ np.log(problem.scale)

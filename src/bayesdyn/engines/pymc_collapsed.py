@@ -119,6 +119,8 @@ def chain_rows(problem: Problem) -> ChainRows:
     states = shared.data["score"] * lawless
     rest, spread = -error_scale(kappa, shared.data), pt.zeros(())
     scale_at = -pt.sum(shared.data["rated"] * (shared.data["log_se"] + kappa / 2), axis=1)
+    if shared.ratings is not None:
+        rest, scale_at = rest + pt.sum(shared.ratings), scale_at + shared.ratings
     for name in given:
         value, log_spread = given_state(problem, shared, name, means, precision)
         states = states + value[:, None] * _unit(problem, name)

@@ -240,6 +240,7 @@ def same_shape(one: Problem, other: Problem) -> bool:
         and np.array_equal(one.session_of, other.session_of)
         and (masked or np.array_equal(one.rated, other.rated))
         and np.array_equal(one.error_corr, other.error_corr)
+        and (one.rated_by is None or one.rated_by.same_raters(other.rated_by))
         and all(
             a.labels == b.labels and np.array_equal(a.of, b.of)
             for a, b in zip(one.groupings, other.groupings, strict=True)

@@ -21,6 +21,7 @@ from bayesdyn.engines.pymc_equations import (
     residual_spread,
     stability,
 )
+from bayesdyn.engines.pymc_raters import add_raters, rated_data
 from bayesdyn.structure.priors import Priors, resolve_priors
 from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.terms import effect_names, residual_blocks
@@ -65,6 +66,8 @@ def build(problem: Problem) -> pm.Model:
         normal_potential("start_law", deviation * shrink, shared.start, problem.previous < 0)
         if shared.kappa is not None:
             _measurement(problem, latent, shared.kappa, shared.data)
+        if shared.ratings is not None:
+            pm.Potential("ratings", pt.sum(shared.ratings))
     return model
 
 
@@ -90,6 +93,8 @@ class Parts:
         (N, K) what is left of each lag's effect for the time that passed; None where time does not count.
     kappa
         (C,) log scale of the error variances; None where scores are taken as they are.
+    ratings
+        (N,) what the ratings' log density has beside that of the scores; None where they are not in it.
     """
 
     data: dict[str, TensorVariable]
@@ -101,12 +106,18 @@ class Parts:
     start: TensorVariable
     decay: TensorVariable | None
     kappa: TensorVariable | None
+    ratings: TensorVariable | None
 
 
 def parts(problem: Problem) -> Parts:
     """Add the shared parts to the model in context: data, priors, levels, covariances, stability."""
     priors = resolve_priors(problem.spec)
     data = {name: pm.Data(name, value) for name, value in refit_data(problem).items()}
+    ratings = None
+    if problem.rated_by is not None:
+        said = add_raters(problem.rated_by, data)
+        data |= {"score": said.score, "log_se": said.log_se}
+        ratings = said.rest
     path = _paths(problem, priors)
     effects = {name: _group_effects(problem, name, priors) for name in problem.spec.groups}
     level_dyad, level_session = levels(problem, priors, path, effects, data)
@@ -123,7 +134,7 @@ def parts(problem: Problem) -> Parts:
     if problem.spec.time:
         rate = pm.HalfNormal("decay", *priors["decay"].numbers)
         decay = pt.exp(-rate * data["excess"])
-    return Parts(data, path, effects, level_dyad, level_session, residual, start, decay, kappa)
+    return Parts(data, path, effects, level_dyad, level_session, residual, start, decay, kappa, ratings)
 
 
 def session_means(problem: Problem, shared: Parts) -> TensorVariable:
@@ -142,6 +153,7 @@ def coordinates(problem: Problem) -> dict[str, object]:
     return {
         **groups,
         "path_name": [path.name for path in problem.spec.paths],
+        **({"rater": list(problem.rated_by.raters)} if problem.rated_by is not None else {}),
         "construct": list(problem.constructs),
         "endogenous": endogenous,
         "endogenous2": endogenous,
@@ -164,6 +176,7 @@ def refit_data(problem: Problem) -> dict[str, np.ndarray]:
         "covariate": problem.covariate,
         "whitening": whitening(problem)[0],
         **({"excess": problem.excess} if problem.spec.time else {}),
+        **(rated_data(problem.rated_by) if problem.rated_by is not None else {}),
         "observed_session_mean": _observed_means(problem, problem.session_of, len(problem.sessions)),
         "observed_dyad_mean": _observed_means(problem, problem.dyad_of, len(problem.dyads)),
     }

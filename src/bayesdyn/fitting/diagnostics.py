@@ -12,11 +12,12 @@ import numpy as np
 import xarray as xr
 
 from bayesdyn.fitting.fits import posterior_of
+from bayesdyn.structure.rated import RATER_NAMES
 
 RHAT, ESS_PER_CHAIN, BFMI = 1.01, 100, 0.3
 _PARAMETERS = (
     "path", "defined", "level_mean", "residual_cov", "predictor_cov", "cross_cov", "dyad_cov", "session_cov",
-    "start_cov", "decay", "kappa",
+    "start_cov", "decay", "kappa", *RATER_NAMES, "token_weight",
 )  # fmt: skip
 
 

@@ -46,9 +46,11 @@ def fit(
         ``two_stage``: one reliability per construct, for comparison (two-stage path analysis; with
         ``kappa=False`` the reliabilities are taken as known, as there); ``propagated``: everything that is
         not known of the raters, carried forward without feedback (:mod:`bayesdyn.fitting.propagated`); needs
-        measures of :func:`bayesdyn.measure`; ``none``: scores as they are, the usual analysis. Missing scores
-        are latent in all. None: what the model file says, and ``known``
-        where it says nothing.
+        measures of :func:`bayesdyn.measure`; ``joint``: the ratings' own likelihood in the fit, so that
+        raters and structure are learnt together and each informs the other
+        (:mod:`bayesdyn.engines.pymc_raters`); needs the same; ``none``: scores as they are, the usual
+        analysis. Missing scores are latent in all. None: what the model file says, and ``known`` where it
+        says nothing.
     engine
         ``pymc``, the reference engine; ``auto`` chooses.
     draws, tune, chains
@@ -82,8 +84,9 @@ def fit(
         ``residual_cov`` (outcome, outcome2); ``predictor_cov`` (predictor, predictor2);
         ``cross_cov`` (outcome, predictor) where ``~~`` joins the two; ``dyad_cov``, ``session_cov``,
         ``start_cov``; ``dyad_effects`` (dyad, dyad_effect); ``session_effects``;
-        ``level_mean``; ``kappa``. Attributes hold the spec, seed, versions, hashes of the inputs and notes,
-        as JSON.
+        ``level_mean``; ``kappa``; with ``joint`` also ``severity``, ``discrimination``, ``error_sd``,
+        ``shared`` (rater, construct), ``token_weight``. Attributes hold the spec, seed, versions, hashes of
+        the inputs and notes, as JSON.
 
     Raises
     ------

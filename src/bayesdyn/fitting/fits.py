@@ -9,6 +9,7 @@ import xarray as xr
 from bayesdyn.structure.laws import with_default_laws
 from bayesdyn.structure.model_file import load_model
 from bayesdyn.structure.spec import ModelSpec
+from bayesdyn.tables import RATER_PRIORS
 
 
 def spec_of(fit: xr.DataTree) -> ModelSpec:
@@ -59,7 +60,7 @@ def measures_of(fit: xr.DataTree) -> xr.Dataset:
     refit has the same rows and units.
     """
     constant = fit["constant_data"].to_dataset()
-    score = fit["observed_data"].to_dataset()["score"]
+    observed = fit["observed_data"].to_dataset()
     shift, scale = constant["shift"], constant["scale"]
     dyads = constant["dyad"].values.astype(str)
     labels = constant["session"].values.astype(str)
@@ -67,10 +68,14 @@ def measures_of(fit: xr.DataTree) -> xr.Dataset:
     covariates = {
         name: constant[name] for name in map(str, constant.data_vars) if constant[name].dims == ("exchange",)
     }
+    told = {name: fit.attrs[name] for name in ("notes", "identification", RATER_PRIORS) if name in fit.attrs}
     measures = xr.Dataset(
-        {"score": shift + scale * score, "se": scale * constant["se"], **fixed, **covariates},
-        attrs={"notes": fit.attrs["notes"], "identification": fit.attrs["identification"]},
-    )
+        {
+            "score": shift + scale * observed["score"], "se": scale * constant["se"], **fixed, **covariates,
+            **{name: observed[name] for name in map(str, observed.data_vars) if name.startswith("rating")},
+        },
+        attrs=told,
+    )  # fmt: skip
     # A session's label in a fit is dyad:session; its own id is what follows.
     own = [label[len(dyad) + 1 :] for dyad, label in zip(dyads, labels, strict=True)]
     return measures.transpose("exchange", "construct", ...).assign_coords(session=("exchange", own))

@@ -65,6 +65,11 @@ def kfold(
     faults = FaultList()
     if not 2 <= folds <= len(problem.dyads):
         faults.add(f"folds is {folds}", f"Use 2 to {len(problem.dyads)}, the number of dyads")
+    if measurement in ("propagated", "joint"):
+        faults.add(
+            f"measurement is {measurement!r}",
+            "Use known, two_stage or none: folds leave out scores, not ratings",
+        )
     if likelihood_draws < chains:
         faults.add(f"likelihood_draws is {likelihood_draws}", f"Use at least {chains}, one of each chain")
     faults.raise_if_any("Cannot deal the dyads to folds")

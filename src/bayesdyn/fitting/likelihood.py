@@ -14,6 +14,7 @@ from bayesdyn.artefacts import sha256_dataset
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import measures_of, notes_of, posterior_of, spec_of
 from bayesdyn.structure.problem import Problem, prepare
+from bayesdyn.structure.rated import RATER_NAMES
 
 UNITS = ("dyad", "session")
 LEAST_ESS, MOST_MCSE = 10.0, 0.2
@@ -136,7 +137,10 @@ def hyperparameter_draws(
     from bayesdyn.engines.integrand import grand_centre
 
     stacked = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
-    names = ("path", "level_mean", "kappa", "decay", "start_cov", "dyad_cov", "session_cov", "dyad_effects")
+    names = (
+        "path", "level_mean", "kappa", "decay", "start_cov", "dyad_cov", "session_cov", "dyad_effects",
+        *RATER_NAMES, "token_weight",
+    )  # fmt: skip
     values = {name: stacked[name].values for name in names if name in stacked}
     values["residual_cov"] = _residual_cov(stacked, problem)
     if problem.spec.centring == "grand":

@@ -163,6 +163,10 @@ def _prepared(
         faults.add(f"new {new!r} is unknown", f"Use one of {', '.join(NEW)}")
     if draws < 1 or (kind != "prior" and draws > total):
         faults.add(f"draws is {draws}", f"The fit has {total}: use 1 to {total}")
+    if fit.attrs["measurement"] == "joint":
+        faults.add(
+            "this fit is of ratings, and what is replicated are scores", 'Check one with measurement="known"'
+        )
     faults.raise_if_any("Cannot predict")
     problem, rng = _problem_of(fit, measures), np.random.default_rng(random_seed)
     if kind == "prior":

@@ -13,6 +13,8 @@ from bayesdyn.artefacts import sha256_dataset, sha256_text, versions
 from bayesdyn.structure.model_text import to_text
 from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.quantities import in_names_of_fit
+from bayesdyn.structure.rated import as_measured
+from bayesdyn.tables import RATER_PRIORS
 
 if TYPE_CHECKING:
     from bayesdyn.engines.pymc_engine import Compiled
@@ -70,7 +72,7 @@ def assemble(tree: xr.DataTree, problem: Problem, measures: xr.Dataset, settings
     groups = {
         "posterior": posterior,
         "sample_stats": tree["sample_stats"].to_dataset(),
-        "observed_data": _on_exchanges({"score": np.where(problem.rated, problem.score, np.nan)}, problem),
+        "observed_data": _observed_data(problem),
         "constant_data": _constant_data(problem).assign(rater_budget(measures, problem.constructs)),
     }
     if "latent" in tree.children:
@@ -86,6 +88,13 @@ def _on_exchanges(values: Mapping[str, np.ndarray], problem: Problem) -> xr.Data
         {name: (("exchange", "construct"), value) for name, value in values.items()},
         coords=_exchange_coordinates(problem),
     )
+
+
+def _observed_data(problem: Problem) -> xr.Dataset:
+    data = _on_exchanges({"score": np.where(problem.rated, problem.score, np.nan)}, problem)
+    if problem.rated_by is not None:
+        return data.assign(as_measured(problem.rated_by, problem.shift, problem.scale))
+    return data
 
 
 def _exchange_coordinates(problem: Problem) -> dict[str, object]:
@@ -144,7 +153,9 @@ def _attributes(problem: Problem, measures: xr.Dataset, settings: Settings) -> d
     notes = [*json.loads(measures.attrs.get("notes", "[]")), *problem.notes]
     told = ("draws", "tune", "chains", "target_accept")
     found = versions()
+    of_raters = {RATER_PRIORS: measures.attrs[RATER_PRIORS]} if problem.rated_by is not None else {}
     return {
+        **of_raters,
         "model": problem.spec.name,
         "spec": json.dumps(text),
         "measurement": problem.measurement,

@@ -1,5 +1,6 @@
 """What Measures tell of the raters: their table, the error budget, the draws, and the ratings themselves."""
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from bayesdyn.measures.rater.density import LEVELS
 from bayesdyn.measures.rater.parts import Part
 from bayesdyn.measures.rater.scale import kept_draws
 from bayesdyn.measures.rater.summaries import SOURCES
+from bayesdyn.tables import RATER_PRIORS
 
 _BOUNDS = ("lower", "mean", "upper")
 
@@ -56,7 +58,7 @@ def with_raters(
         [np.quantile(level, 0.05, axis=0), level.mean(axis=0), np.quantile(level, 0.95, axis=0)]
     )
     spelled = {"sigma": "error_sd"}
-    return made.assign(
+    told = made.assign(
         {
             **{name: (("rater", "construct"), values) for name, values in table.items()},
             "error_budget": (("source", "rater", "construct"), budget),
@@ -82,6 +84,23 @@ def with_raters(
         source=np.array(SOURCES, dtype=object),
         bound=np.array(_BOUNDS, dtype=object),
     )
+    return told.assign_attrs({RATER_PRIORS: json.dumps(_assumed(cells, modelled))})
+
+
+def _assumed(cells: Cells, modelled: Sequence[Modelled]) -> dict[str, dict[str, object]]:
+    """Return, by construct, what was assumed of its raters: a fit with the ratings in it assumes the same."""
+    return {
+        one.part.construct: {
+            "raters": [cells.raters[r] for r in one.part.raters],
+            "discrimination": one.part.problem.discrimination,
+            "rho_prior": one.part.problem.rho_prior.tolist(),
+            "shared_prior": list(one.part.problem.shared_prior or ()),
+            "tokens": one.part.problem.tokens,
+            "ordinal": one.ordinal,
+            "weighted": one.part.weight is not None,
+        }
+        for one in modelled
+    }
 
 
 def _ratings(cells: Cells, parts: Sequence[Part]) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.priors import resolve_priors
 from bayesdyn.structure.problem import Problem
+from bayesdyn.structure.rated import Rated
 from bayesdyn.structure.spec import ModelSpec
 from bayesdyn.structure.stability import are_stable, party_lags
 from bayesdyn.structure.terms import effect_names, residual_blocks
@@ -128,10 +129,53 @@ def draw_prior(problem: Problem, count: int, rng: np.random.Generator) -> xr.Dat
         coords["construct"] = list(problem.constructs)
         kappa = problem.kappa_sd * rng.standard_normal((count, len(problem.constructs)))
         drawn["kappa"] = (("construct",), kappa)
+    if problem.rated_by is not None:
+        coords["rater"] = list(problem.rated_by.raters)
+        drawn |= draw_raters(problem.rated_by, count, rng)
     return xr.Dataset(
         {name: (("chain", "draw", *dims), values[None]) for name, (dims, values) in drawn.items()},
         coords={"chain": [0], "draw": np.arange(count), **coords},
     )
+
+
+def draw_raters(
+    rated: Rated, count: int, rng: np.random.Generator
+) -> dict[str, tuple[tuple[str, ...], Floats]]:
+    """Return draws of the raters' parameters by name, dims and values (:mod:`bayesdyn.engines.pymc_raters`).
+
+    ``severity``, ``discrimination``, ``error_sd``, ``shared`` (rater, construct), in units of the true
+    score's scale; ``token_weight`` (construct).
+    """
+    present, anchor, shape = rated.present, rated.anchor, (count, *rated.present.shape)
+    place, ratio = rng.standard_normal(shape), rng.standard_normal(shape) * rated.free
+    severity = np.where(present, place - place.mean(axis=1, keepdims=True, where=anchor), 0.0)
+    humans = (anchor & rated.human[:, None]).any(axis=0)
+    geometric = np.exp(ratio.mean(axis=1, keepdims=True, where=anchor))
+    unit = np.where(humans, np.exp(ratio).mean(axis=1, keepdims=True, where=anchor), geometric)
+    discrimination = np.where(present, np.exp(ratio) / unit, 1.0)
+    share = _beta(rated.shared_prior, count, rng)[:, None, :] * ~rated.human[:, None]
+    rho = _beta(np.where(present[:, :, None], rated.rho_prior, 0.0), count, rng)
+    first = present & (np.cumsum(present, axis=0) == 1)
+    rho = np.where(rated.own_rho, rho, (rho * first).sum(axis=1, keepdims=True))
+    common = discrimination / np.sqrt(1 - share)
+    error_sd = np.where(present, common * np.sqrt(1 / np.where(present, rho, 1.0) - 1), 0.0)
+    tokens = np.outer(rated.tokens, (1.0, 2.0))
+    by_rater = ("rater", "construct")
+    return {
+        "severity": (by_rater, severity),
+        "discrimination": (by_rater, discrimination),
+        "error_sd": (by_rater, error_sd),
+        "shared": (by_rater, np.where(present, common * np.sqrt(share), 0.0)),
+        "token_weight": (("construct",), _beta(tokens, count, rng)),
+    }
+
+
+def _beta(prior: Floats, count: int, rng: np.random.Generator) -> Floats:
+    """Return Beta draws (count, ...) where the parameters, last in ``prior``, are above 0; 0 elsewhere."""
+    drawn, used = np.zeros((count, *prior.shape[:-1])), prior[..., 0] > 0
+    a, b = prior[used].T
+    drawn[:, used] = rng.beta(a, b, (count, len(a)))
+    return drawn
 
 
 def _covariance(factor: Floats) -> Floats:

@@ -18,6 +18,7 @@ from bayesdyn.structure.covariates import check_collinear, covariate_values
 from bayesdyn.structure.groups import Grouping, few_groups, merge_levels, read_groups
 from bayesdyn.structure.laws import with_default_laws
 from bayesdyn.structure.model_file import check_names
+from bayesdyn.structure.rated import Rated, check_rated, read_rated
 from bayesdyn.structure.rows import check_scores, complete_rows, filled_values
 from bayesdyn.structure.spec import MEASUREMENTS, ModelSpec
 from bayesdyn.structure.terms import TermTable, offsets, tabulate
@@ -60,6 +61,8 @@ class Problem:
         (N,) time of each exchange where the model has time, else its number.
     groupings
         What effects can vary by; dyads and sessions always.
+    rated_by
+        The ratings themselves, with measurement ``joint``.
     notes
         Sentences that must reach the report.
     """
@@ -88,6 +91,7 @@ class Problem:
     terms: TermTable
     times: np.ndarray
     groupings: tuple[Grouping, ...]
+    rated_by: Rated | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -175,6 +179,8 @@ def prepare(
     raw, raw_se = filled_values(picked["score"].values, row), filled_values(picked["se"].values, row)
     rated = np.isfinite(raw)
     check_scores(constructs, raw, raw_se, rated, measurement, faults)
+    if measurement == "joint":
+        check_rated(measures, constructs, faults)
     if measurement == "two_stage":
         raw_se = _one_error(raw_se, rated)
     covariate = np.column_stack(
@@ -228,13 +234,14 @@ def prepare(
         if "error_corr" in measures
         else np.eye(len(constructs)),
         kappa_sd=picked["kappa_sd"].values.astype(float)
-        if kappa and "kappa_sd" in measures and measurement != "propagated"
+        if kappa and "kappa_sd" in measures and measurement not in ("propagated", "joint")
         else np.zeros(len(constructs)),
         shift=shift,
         scale=scale,
         terms=tabulate(full, constructs, covariates, endogenous),
         times=times,
         groupings=groupings,
+        rated_by=read_rated(measures, constructs, row, shift, scale) if measurement == "joint" else None,
         notes=tuple(notes),
     )
 

@@ -12,11 +12,12 @@ from typing import Literal
 CENTRINGS = ("none", "session", "dyad", "grand")
 PARTIES = ("therapist", "client", "dyad")
 LEVELS = ("session", "dyad")
-MEASUREMENTS = ("none", "two_stage", "known", "propagated")
+MEASUREMENTS = ("none", "two_stage", "known", "propagated", "joint")
 """Settings of measurement: ``none`` takes scores as they are; ``known`` uses each exchange's own se;
 ``two_stage`` one reliability per construct, as two-stage path analysis does (Lai & Hsiao 2022, Psychological
 Methods 27, 568): the root mean square of a construct's standard errors stands for each of them;
-``propagated`` fits at draws of the rater parameters, each with the standard errors that it implies."""
+``propagated`` fits at draws of the rater parameters, each with the standard errors that it implies; ``joint``
+has the ratings' own likelihood in the fit (:mod:`bayesdyn.engines.pymc_raters`)."""
 BUILT_IN_COVARIATES = ("phase",)
 """``phase``: the exchange's place in its session, from -0.5 (first) to 0.5 (last)."""
 

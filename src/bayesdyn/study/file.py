@@ -96,7 +96,7 @@ class FitBy(Frozen):
     """
 
     model: str = "chen2026"
-    measurement: Literal["known", "propagated", "two_stage", "none"] | None = None
+    measurement: Literal["known", "propagated", "joint", "two_stage", "none"] | None = None
     kappa: bool = True
     draws: int = Field(default=1000, ge=4)
     tune: int = Field(default=1000, ge=1)

@@ -1,0 +1,166 @@
+"""The ratings' own likelihood in PyMC: measurement ``joint``, where raters and structure are learnt together.
+
+A rating of exchange t by rater r, standardised as the true score theta is:
+
+    y_tr = severity_r + discrimination_r theta_t + shared_r z_t + e_tr,
+    var(e_tr) = error_sd_r^2 (1 - w + w q_tr) + noise_tr
+
+with z_t ~ N(0, 1) the error that all LLMs share, q the relative token variance and ``noise`` that of the
+replicates' mean: the rater model of :mod:`bayesdyn.measures.rater.density`, whose normal true score the
+structural model replaces. Given the raters' parameters all ratings of an exchange are one score and what is
+left: p(y | theta) = N(score; theta, se^2) c(y), score and se by generalised least squares (sufficiency). So
+the structural model takes them as it takes any score with its error, and c is added. Errors of different
+exchanges are independent, as in every setting of ``measurement``.
+
+Priors, in units of ``scale``, the moment estimate of the true score's SD:
+
+==============  ====================================================================================
+severity        Normal(0, 1) each, less the anchors' mean
+discrimination  exp of Normal(0, 1) each, over the anchors' mean (humans) or geometric mean (LLMs);
+                1 where they are assumed equal
+rho             that of :mod:`bayesdyn.measures.rater.model`: share of a rating's variance that raters of
+                its kind have in common, for a true score of SD 1
+s               the same: the share of error in what LLMs have in common
+w               Beta(1, 2) where there are token variances, else 0
+==============  ====================================================================================
+
+so that, with c the loading on what is common, discrimination = c sqrt(1 - s) and shared = c sqrt(s) for an
+LLM, and error_sd = c sqrt(1 / rho - 1).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from bayesdyn.structure.rated import Rated
+
+TOKEN_PRIOR = (1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the ratings say of the true scores at the raters' parameters.
+
+    Attributes
+    ----------
+    score, log_se
+        (N, C); 0 where nobody rated.
+    rest
+        (N,) log of what the ratings' density has beside that of the scores.
+    """
+
+    score: TensorVariable
+    log_se: TensorVariable
+    rest: TensorVariable
+
+
+def add_raters(rated: Rated, data: dict[str, TensorVariable]) -> Scores:
+    """Add the raters' parameters to the model in context, and return the scores that they make of ratings.
+
+    Deterministics ``severity``, ``discrimination``, ``error_sd``, ``shared`` (rater, construct) and
+    ``token_weight`` (construct); a rater without a part in a construct has 0, 1, 0 and 0 there.
+    """
+    present, llm = rated.present.astype(float), 1.0 - rated.human[:, None].astype(float)
+    anchors = rated.anchor / rated.anchor.sum(axis=0)
+    place = _filled("severity_raw", present, pm.Normal, 0.0, 1.0)
+    severity = pm.Deterministic(
+        "severity", present * (place - pt.sum(anchors * place, axis=0)), dims=("rater", "construct")
+    )
+    log_ratio = _filled("discrimination_raw", present * rated.free, pm.Normal, 0.0, 1.0)
+    by_humans = (rated.anchor & rated.human[:, None]).any(axis=0)
+    unit = pt.switch(
+        by_humans,
+        pt.log(pt.sum(anchors * pt.exp(log_ratio), axis=0)),
+        pt.sum(anchors * log_ratio, axis=0),
+    )
+    discrimination = pm.Deterministic(
+        "discrimination", pt.exp(present * (log_ratio - unit)), dims=("rater", "construct")
+    )
+    share, its_root = _filled_beta("shared_share_raw", rated.shared_prior)
+    first = np.cumsum(rated.present, axis=0) == 1
+    wanted = rated.present & (rated.own_rho | first)
+    prior = np.where(wanted[:, :, None], rated.rho_prior, 0.0)
+    rho, _ = _filled_beta("reliability_raw", prior)
+    # One reliability for all stands at a construct's first rater.
+    rho = pt.switch(rated.own_rho, rho, pt.sum(rho * (first & rated.present), axis=0))
+    common = discrimination / pt.sqrt(1 - llm * share)
+    shared = pm.Deterministic("shared", present * common * llm * its_root, dims=("rater", "construct"))
+    odds = 1 / pt.switch(rated.present, rho, 0.5) - 1
+    error_sd = pm.Deterministic("error_sd", present * common * pt.sqrt(odds), dims=("rater", "construct"))
+    weight = pm.Deterministic(
+        "token_weight",
+        _filled_beta("token_weight_raw", np.outer(rated.tokens, TOKEN_PRIOR))[0],
+        dims="construct",
+    )
+    return rated_scores(data, severity, discrimination, error_sd, shared, weight)
+
+
+def rated_scores(
+    data: dict[str, TensorVariable],
+    severity: TensorVariable,
+    discrimination: TensorVariable,
+    error_sd: TensorVariable,
+    shared: TensorVariable,
+    weight: TensorVariable,
+) -> Scores:
+    """Return score, log standard error and the rest of the ratings' log density at the raters' parameters.
+
+    The errors' covariance is diagonal plus the rank one that LLMs share (Sherman & Morrison).
+    """
+    mask, q = data["rating_mask"], data["rating_q"]
+    own = error_sd**2 * (1 - weight + weight * q) + data["rating_noise"]
+    own = pt.switch(mask > 0, own, 1.0)
+    away = mask * (data["rating"] - severity)
+    inverse = mask / own
+    both = pt.sum(inverse * shared * discrimination, axis=1)
+    drag = 1 + pt.sum(inverse * shared**2, axis=1)
+    pulled, dragged = pt.sum(inverse * discrimination * away, axis=1), pt.sum(inverse * shared * away, axis=1)
+    count = pt.sum(mask, axis=1)
+    any_rated = count > 0
+    precision = pt.sum(inverse * discrimination**2, axis=1) - both**2 / drag
+    precision = pt.switch(any_rated, precision, 1.0)
+    linear = pulled - both * dragged / drag
+    score = linear / precision
+    left = pt.sum(inverse * away**2, axis=1) - dragged**2 / drag - linear * score
+    log_det = pt.sum(pt.log(own), axis=1) + pt.log(drag) + pt.log(precision)
+    rest = -0.5 * (pt.maximum(count - 1, 0) * np.log(2 * np.pi) + log_det + left)
+    return Scores(score, -0.5 * pt.log(precision), pt.sum(pt.switch(any_rated, rest, 0.0), axis=1))
+
+
+def rated_data(rated: Rated) -> dict[str, np.ndarray]:
+    """Return the data that :func:`add_raters` takes, by name."""
+    return {
+        "rating": rated.value,
+        "rating_q": rated.q,
+        "rating_noise": rated.noise,
+        "rating_mask": rated.mask,
+    }
+
+
+def _filled(name: str, used: np.ndarray, law: type, *numbers: float) -> TensorVariable:
+    """Return a free variable where it is used, in an array of 0 elsewhere."""
+    at = np.flatnonzero(used)
+    return _at(law(name, *numbers, shape=at.size), at, used.shape) if at.size else pt.zeros(used.shape)
+
+
+def _filled_beta(name: str, prior: np.ndarray) -> tuple[TensorVariable, TensorVariable]:
+    """Return Beta variables where their parameters, last in ``prior``, are above 0, and their roots.
+
+    Elsewhere both are 0; the root is not taken there, where it has no derivative.
+    """
+    shape = prior.shape[:-1]
+    at = np.flatnonzero(prior[..., 0] > 0)
+    if not at.size:
+        return pt.zeros(shape), pt.zeros(shape)
+    a, b = prior.reshape(-1, 2)[at].T
+    drawn = pm.Beta(name, a, b, shape=at.size)
+    return _at(drawn, at, shape), _at(pt.sqrt(drawn), at, shape)
+
+
+def _at(values: TensorVariable, at: np.ndarray, shape: tuple[int, ...]) -> TensorVariable:
+    place = np.zeros((int(np.prod(shape)), at.size))
+    place[at, np.arange(at.size)] = 1.0
+    return pt.dot(place, values).reshape(shape)
