@@ -132,7 +132,7 @@ def test_a_study_uses_its_own_model_and_prompts_where_it_has_them(tmp_path, root
 def test_the_model_says_how_scores_are_taken_where_the_study_does_not():
     from types import SimpleNamespace
 
-    from bayesdyn.structure.model_file import load_model
+    from bayesdyn.structure.language.model_file import load_model
     from bayesdyn.study.file import FitBy
     from bayesdyn.study.steps import Run
 

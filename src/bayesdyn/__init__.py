@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bayesdyn.ratings.tables import read_ratings
     from bayesdyn.reporting.html import report
     from bayesdyn.structure import simulating as simulating
-    from bayesdyn.structure.model_file import load_model
+    from bayesdyn.structure.language.model_file import load_model
     from bayesdyn.structure.simulate import simulate
     from bayesdyn.structure.simulate_ratings import simulate_ratings
     from bayesdyn.study.run import load_example
@@ -43,7 +43,7 @@ _HOMES = {
     "agreement": "bayesdyn.measures.agreement",
     "measure": "bayesdyn.measures.build",
     "as_measures": "bayesdyn.measures.build",
-    "load_model": "bayesdyn.structure.model_file",
+    "load_model": "bayesdyn.structure.language.model_file",
     "simulate": "bayesdyn.structure.simulate",
     "simulate_ratings": "bayesdyn.structure.simulate_ratings",
     "fit": "bayesdyn.fitting.fit",

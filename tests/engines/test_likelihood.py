@@ -7,8 +7,8 @@ from scipy.stats import norm
 
 import bayesdyn as bd
 from bayesdyn.engines.likelihood import build_likelihood
+from bayesdyn.structure.language.terms import effect_names
 from bayesdyn.structure.problem import prepare
-from bayesdyn.structure.terms import effect_names
 from reference.dense_likelihood import dense_log_likelihood
 
 LINEAR = """

@@ -12,7 +12,7 @@ from bayesdyn.measures.gathering.cells import gather_cells
 from bayesdyn.measures.graded.answers import gather_answers, to_answers
 from bayesdyn.measures.graded.density import Form
 from bayesdyn.measures.graded.model import Lane, unpack
-from bayesdyn.structure.model_file import load_model
+from bayesdyn.structure.language.model_file import load_model
 from bayesdyn.structure.problem import prepare
 from graded_world import Rater, simulate_answers
 

@@ -20,9 +20,9 @@ import bayesdyn as bd
 from bayesdyn.engines.likelihood import build_likelihood
 from bayesdyn.engines.pymc_engine import compile_problem, draw
 from bayesdyn.fitting.likelihood import hyperparameter_draws
+from bayesdyn.structure.language.terms import effect_names
 from bayesdyn.structure.problem import prepare
 from bayesdyn.structure.quantities import in_names_of_fit
-from bayesdyn.structure.terms import effect_names
 from prior_studies import draw_study, flat_measures
 
 STUDIES, RANKS, SEED = 200, 99, 20261124

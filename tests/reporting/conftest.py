@@ -10,10 +10,10 @@ import pytest
 import xarray as xr
 
 from bayesdyn.fitting.run import Settings, assemble
-from bayesdyn.structure.model_file import load_model
+from bayesdyn.structure.language.model_file import load_model
+from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.problem import prepare
 from bayesdyn.structure.simulate import simulate
-from bayesdyn.structure.spec import ModelSpec
 from bayesdyn.sweeps.sensitivity import FACTORS, Sensitivity, tipping_points
 
 

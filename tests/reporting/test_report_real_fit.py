@@ -4,7 +4,7 @@ import pytest
 
 from bayesdyn.fitting.fit import fit
 from bayesdyn.reporting.html import report
-from bayesdyn.structure.model_file import load_model
+from bayesdyn.structure.language.model_file import load_model
 from bayesdyn.structure.simulate import simulate
 
 MODEL = """

@@ -6,8 +6,8 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 
 from bayesdyn.presets import preset_names
-from bayesdyn.structure.latex_words import expression_latex, name_latex
-from bayesdyn.structure.model_file import load_model
+from bayesdyn.structure.language.latex_words import expression_latex, name_latex
+from bayesdyn.structure.language.model_file import load_model
 
 SMALL = '''[model]
 centering = "session"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bayesdyn.errors import InputError
-from bayesdyn.structure.expression import evaluate, is_truth, names_in, parse_expression
+from bayesdyn.structure.language.expression import evaluate, is_truth, names_in, parse_expression
 
 VALUES = {"a": np.array([1.0, -2.0, 4.0]), "b": np.array([0.5, 2.0, -1.0]), "rope": np.array(1.5)}
 

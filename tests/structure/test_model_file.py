@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from bayesdyn.errors import InputError
 from bayesdyn.presets import preset_names
-from bayesdyn.structure.laws import with_default_laws
-from bayesdyn.structure.model_file import check_names, load_model, to_text
-from bayesdyn.structure.spec import (
+from bayesdyn.structure.language.laws import with_default_laws
+from bayesdyn.structure.language.model_file import check_names, load_model, to_text
+from bayesdyn.structure.language.spec import (
     BUILT_IN_COVARIATES,
     CENTRINGS,
     MEASUREMENTS,

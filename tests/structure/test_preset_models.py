@@ -9,7 +9,7 @@ import bayesdyn as bd
 from bayesdyn.engines.pymc_model import build
 from bayesdyn.errors import InputError
 from bayesdyn.presets import preset_names
-from bayesdyn.structure.model_file import to_text
+from bayesdyn.structure.language.model_file import to_text
 from bayesdyn.structure.problem import measurement_of, prepare
 from bayesdyn.structure.quantities import label_values
 

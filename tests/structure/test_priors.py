@@ -4,8 +4,8 @@ import pytest
 
 import bayesdyn as bd
 from bayesdyn.errors import InputError
-from bayesdyn.structure.laws import with_default_laws
-from bayesdyn.structure.priors import parse_prior, resolve_priors
+from bayesdyn.structure.language.laws import with_default_laws
+from bayesdyn.structure.language.priors import parse_prior, resolve_priors
 
 CONSTRUCTS = ("disclosure", "self_negative", "outward_negative", "empathy", "exploration", "rapport")
 

@@ -6,7 +6,7 @@ import pytest
 
 import bayesdyn as bd
 from bayesdyn.errors import InputError
-from bayesdyn.structure.model_text import to_text
+from bayesdyn.structure.language.model_text import to_text
 from bayesdyn.structure.problem import prepare
 
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 import bayesdyn as bd
+from bayesdyn.structure.language.terms import effect_names
 from bayesdyn.structure.problem import Problem, prepare
 from bayesdyn.structure.replicates import Draws, replicate_scores, replicate_states, with_new_groups
 from bayesdyn.structure.states import draw_states
-from bayesdyn.structure.terms import effect_names
 from small_problems import CASES, make_problem
 
 OBSERVED = """

@@ -8,9 +8,9 @@ import bayesdyn as bd
 from bayesdyn.engines.pymc_model import build
 from bayesdyn.errors import InputError
 from bayesdyn.fitting.run import Settings, assemble
+from bayesdyn.structure.language.terms import effect_names
 from bayesdyn.structure.problem import prepare
 from bayesdyn.structure.simulating import Covariate, Spreads
-from bayesdyn.structure.terms import effect_names
 from small_problems import CASES, SMALL
 
 MODEL = """

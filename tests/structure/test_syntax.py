@@ -3,9 +3,9 @@
 import pytest
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.checks import check_statements
-from bayesdyn.structure.spec import Factor, Path, ResidualPair, Term, Varying
-from bayesdyn.structure.syntax import read_name, read_statements
+from bayesdyn.structure.language.checks import check_statements
+from bayesdyn.structure.language.spec import Factor, Path, ResidualPair, Term, Varying
+from bayesdyn.structure.language.syntax import read_name, read_statements
 
 
 def read(text: str, first_line: int = 1):

@@ -190,7 +190,7 @@ KINDS: dict[str, _Kind] = {
 
 def _check(kinds: list[str], given: set[str], units: str) -> None:
     """Refuse unknown kinds, options that no kind asked for uses, and units that a kind does not have."""
-    from bayesdyn.structure.words import did_you_mean, sentence
+    from bayesdyn.structure.language.words import did_you_mean, sentence
 
     faults = FaultList()
     known = [one for one in kinds if one in KINDS]

@@ -65,7 +65,7 @@ def fit(
     from bayesdyn.fitting.diagnostics import diagnose
     from bayesdyn.fitting.fit import fit as run
     from bayesdyn.fitting.summaries import summary
-    from bayesdyn.structure.model_file import load_model
+    from bayesdyn.structure.language.model_file import load_model
     from bayesdyn.study.manifest import check_out
 
     check_out(out)

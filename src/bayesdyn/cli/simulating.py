@@ -62,7 +62,7 @@ def simulate(
     Example: bayesdyn simulate chen2026 --dyads 20 --reliability 0.6 --random-seed 1
     """
     from bayesdyn.artefacts import write_dataset
-    from bayesdyn.structure.model_file import load_model
+    from bayesdyn.structure.language.model_file import load_model
     from bayesdyn.structure.simulate import simulate as run
     from bayesdyn.study.manifest import check_out
 
@@ -109,7 +109,7 @@ def simulate_ratings(
     Example: bayesdyn simulate-ratings chen2026 --llms 3 --coders 2 --coded 0.2 --points 1:5 --random-seed 1
     """
     from bayesdyn.artefacts import write_dataset, write_table
-    from bayesdyn.structure.model_file import load_model
+    from bayesdyn.structure.language.model_file import load_model
     from bayesdyn.structure.simulate_ratings import simulate_ratings as run
     from bayesdyn.structure.simulating import Rater, RaterDesign
     from bayesdyn.study.manifest import check_out
@@ -176,8 +176,8 @@ def _spreads(values: Sequence[str]) -> "Spreads":
     """Return spreads: ``dyad_sd=0.5`` is for all, ``dyad_sd[y ~ 1]=0.5`` for one, ``[y ~~ z]`` a pair."""
     from dataclasses import fields, replace
 
+    from bayesdyn.structure.language.words import did_you_mean, sentence
     from bayesdyn.structure.simulating import Spreads
-    from bayesdyn.structure.words import did_you_mean, sentence
 
     known, faults = [one.name for one in fields(Spreads)], FaultList()
     for_all: dict[str, float] = {}

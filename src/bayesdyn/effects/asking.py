@@ -6,8 +6,8 @@ import numpy as np
 
 from bayesdyn.effects.equations import Equations
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.spec import Factor, Path
-from bayesdyn.structure.words import did_you_mean, sentence
+from bayesdyn.structure.language.spec import Factor, Path
+from bayesdyn.structure.language.words import did_you_mean, sentence
 
 
 def check_ci_prob(ci_prob: float, faults: FaultList) -> None:

@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayesdyn.effects.equations import Equations
 from bayesdyn.fitting.fits import flat, posterior_of
-from bayesdyn.structure.spec import Factor
+from bayesdyn.structure.language.spec import Factor
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from bayesdyn.fitting.units import (
     unit_of,
     unit_of_path,
 )
-from bayesdyn.structure.expression import evaluate, names_in, read_expression
+from bayesdyn.structure.language.expression import evaluate, names_in, read_expression
+from bayesdyn.structure.language.spec import ModelSpec, Path
+from bayesdyn.structure.language.words import did_you_mean, sentence
 from bayesdyn.structure.quantities import label_values
-from bayesdyn.structure.spec import ModelSpec, Path
-from bayesdyn.structure.words import did_you_mean, sentence
 
 _QUOTED = re.compile(r"`([^`]*)`")
 

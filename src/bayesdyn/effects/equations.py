@@ -14,7 +14,7 @@ import xarray as xr
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import flat, posterior_of, scale_of, spec_as_fitted
 from bayesdyn.fitting.units import in_raw
-from bayesdyn.structure.spec import Factor, ModelSpec, Path
+from bayesdyn.structure.language.spec import Factor, ModelSpec, Path
 
 
 @dataclass(frozen=True)

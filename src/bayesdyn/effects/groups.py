@@ -9,7 +9,7 @@ from bayesdyn.effects.bands import COLUMNS, band, interval_attrs
 from bayesdyn.effects.equations import Equations, equations_of
 from bayesdyn.errors import Fault, FaultList, InputError
 from bayesdyn.fitting.fits import flat, posterior_of
-from bayesdyn.structure.spec import Path
+from bayesdyn.structure.language.spec import Path
 
 
 def dyad_paths(fit: xr.DataTree, path: str | None = None, *, ci_prob: float = 0.95) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from bayesdyn.effects.bands import COLUMNS, interval_attrs, row
 from bayesdyn.effects.equations import Equations, equations_of
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.units import check_units
-from bayesdyn.structure.spec import Factor, Term
+from bayesdyn.structure.language.spec import Factor, Term
 
 PLACES = (-1.0, 0.0, 1.0)
 

@@ -13,7 +13,7 @@ from bayesdyn.effects.bands import band, interval_attrs
 from bayesdyn.effects.equations import Equations, equations_of
 from bayesdyn.effects.moderation import moderated, require_moderators
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.spec import Factor
+from bayesdyn.structure.language.spec import Factor
 
 _POINTS = 401
 

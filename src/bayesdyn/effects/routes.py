@@ -13,7 +13,7 @@ from bayesdyn.effects.bands import COLUMNS, interval_attrs, row
 from bayesdyn.effects.equations import Equations, equations_of
 from bayesdyn.errors import Fault, FaultList, InputError
 from bayesdyn.fitting.units import check_units
-from bayesdyn.structure.spec import Factor
+from bayesdyn.structure.language.spec import Factor
 
 OVER = ("typical", "dyads")
 

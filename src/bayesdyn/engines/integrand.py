@@ -21,9 +21,9 @@ from bayesdyn.engines.pymc_equations import GRAND
 from bayesdyn.engines.pymc_model import coordinates, refit_data, whitening
 from bayesdyn.engines.session_chain import padded_places, session_integrals
 from bayesdyn.errors import EngineError, Fault
+from bayesdyn.structure.data.rated import RATER_NAMES
+from bayesdyn.structure.language.terms import intercept_places, residual_blocks
 from bayesdyn.structure.problem import Problem
-from bayesdyn.structure.rated import RATER_NAMES
-from bayesdyn.structure.terms import intercept_places, residual_blocks
 
 type Inputs = Mapping[str, jax.Array]
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from bayesdyn.engines.integrand import Inputs, Integrand, build_integrand, hyperparameters
 from bayesdyn.engines.laplace import Arrow, integrate
+from bayesdyn.structure.language.terms import effect_names
 from bayesdyn.structure.problem import Problem
-from bayesdyn.structure.terms import effect_names
 
 PAIRS = 32
 """Antithetic pairs of draws of a dyad's effects; each of the two has a pair of draws of the sessions'

@@ -11,10 +11,16 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from bayesdyn.structure.priors import Priors
+from bayesdyn.structure.language.priors import Priors
+from bayesdyn.structure.language.terms import (
+    between_order,
+    effect_names,
+    intercept_places,
+    lagged,
+    spread_places,
+)
 from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.stability import SQUARINGS, party_lags
-from bayesdyn.structure.terms import between_order, effect_names, intercept_places, lagged, spread_places
 
 GRAND = "grand_centre"
 """Name of the node (C,) that holds the mean over dyads, where the model centres there."""
@@ -79,7 +85,7 @@ def factor_matrix(
     data: dict[str, TensorVariable],
     decay: TensorVariable | None = None,
 ) -> TensorVariable:
-    """Return the factor matrix (N, width) of :mod:`bayesdyn.structure.terms`; rows of starts are idle.
+    """Return the factor matrix (N, width), rows of starts idle: :mod:`bayesdyn.structure.language.terms`.
 
     With ``decay`` (N, K) a state of k exchanges before is drawn to its session's mean by what is left of it.
     """

@@ -23,9 +23,9 @@ from bayesdyn.engines.pymc_equations import (
     stability,
 )
 from bayesdyn.engines.pymc_raters import add_raters, rated_data
-from bayesdyn.structure.priors import Priors, resolve_priors
+from bayesdyn.structure.language.priors import Priors, resolve_priors
+from bayesdyn.structure.language.terms import effect_names, residual_blocks
 from bayesdyn.structure.problem import Problem
-from bayesdyn.structure.terms import effect_names, residual_blocks
 
 
 def build(problem: Problem) -> pm.Model:

@@ -35,7 +35,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from bayesdyn.structure.rated import Rated
+from bayesdyn.structure.data.rated import Rated
 
 TOKEN_PRIOR = (1.0, 2.0)
 

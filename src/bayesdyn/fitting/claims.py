@@ -8,10 +8,10 @@ import xarray as xr
 
 from bayesdyn.errors import Fault, InputError
 from bayesdyn.fitting.fits import posterior_of, spec_as_fitted, spec_of
-from bayesdyn.structure.expression import evaluate, names_in, parse_expression
+from bayesdyn.structure.language.expression import evaluate, names_in, parse_expression
+from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.prior_draws import draw_paths
 from bayesdyn.structure.quantities import label_values
-from bayesdyn.structure.spec import ModelSpec
 
 _PRIOR_DRAWS = 20_000
 _PRIOR_SEED = 20260212  # any fixed number: the prior probability is a property of the model, not of a run

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdyn.fitting.fits import posterior_of
-from bayesdyn.structure.rated import RATER_NAMES
+from bayesdyn.structure.data.rated import RATER_NAMES
 
 RHAT, ESS_PER_CHAIN, BFMI = 1.01, 100, 0.3
 _PARAMETERS = (

@@ -7,8 +7,8 @@ import xarray as xr
 from bayesdyn.errors import EngineError, FaultList
 from bayesdyn.fitting.propagated import fit_propagated
 from bayesdyn.fitting.run import SAMPLERS, Settings, run
+from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.problem import measurement_of, prepare
-from bayesdyn.structure.spec import ModelSpec
 
 ENGINES = ("auto", "pymc")
 IMPUTATIONS = 20

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from bayesdyn.structure.laws import with_default_laws
-from bayesdyn.structure.model_file import load_model
-from bayesdyn.structure.spec import ModelSpec
+from bayesdyn.structure.language.laws import with_default_laws
+from bayesdyn.structure.language.model_file import load_model
+from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.tables import RATER_PRIORS
 
 

@@ -13,8 +13,8 @@ from bayesdyn.fitting.comparing import Predicted
 from bayesdyn.fitting.fits import posterior_of
 from bayesdyn.fitting.likelihood import hyperparameter_draws, likelihood_notes, scores_told
 from bayesdyn.fitting.run import Settings, run
+from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.problem import Problem, prepare
-from bayesdyn.structure.spec import ModelSpec
 
 
 def kfold(

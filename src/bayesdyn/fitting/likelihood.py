@@ -13,8 +13,8 @@ import xarray as xr
 from bayesdyn.artefacts import sha256_dataset
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import measures_of, notes_of, posterior_of, spec_of
+from bayesdyn.structure.data.rated import RATER_NAMES
 from bayesdyn.structure.problem import Problem, prepare
-from bayesdyn.structure.rated import RATER_NAMES
 
 UNITS = ("dyad", "session")
 LEAST_ESS, MOST_MCSE = 10.0, 0.2

@@ -6,11 +6,11 @@ import numpy as np
 import xarray as xr
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.model_text import to_text
+from bayesdyn.structure.language.model_text import to_text
+from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.prior_draws import draw_prior
 from bayesdyn.structure.problem import Problem, measurement_of, prepare
 from bayesdyn.structure.quantities import in_names_of_fit
-from bayesdyn.structure.spec import ModelSpec
 
 
 def prior(

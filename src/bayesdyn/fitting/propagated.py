@@ -14,8 +14,8 @@ import xarray as xr
 
 from bayesdyn.fitting.run import Settings, assemble
 from bayesdyn.measures.imputed import imputation_places, measures_at
+from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.problem import prepare
-from bayesdyn.structure.spec import ModelSpec
 
 
 def fit_propagated(

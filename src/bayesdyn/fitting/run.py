@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 
 from bayesdyn.artefacts import sha256_dataset, sha256_text, versions
-from bayesdyn.structure.model_text import to_text
+from bayesdyn.structure.data.rated import as_measured
+from bayesdyn.structure.language.model_text import to_text
 from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.quantities import in_names_of_fit
-from bayesdyn.structure.rated import as_measured
 from bayesdyn.tables import RATER_PRIORS
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ import xarray as xr
 
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import posterior_of, scale_of, spec_as_fitted
-from bayesdyn.structure.expression import evaluate, parse_expression
-from bayesdyn.structure.groups_written import SPREAD
-from bayesdyn.structure.spec import ModelSpec, Path
-from bayesdyn.structure.syntax import read_name
+from bayesdyn.structure.language.expression import evaluate, parse_expression
+from bayesdyn.structure.language.groups_written import SPREAD
+from bayesdyn.structure.language.spec import ModelSpec, Path
+from bayesdyn.structure.language.syntax import read_name
 
 UNITS = ("standard", "raw")
 type Unit = Mapping[str, float]

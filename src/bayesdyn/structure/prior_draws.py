@@ -5,12 +5,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.priors import resolve_priors
+from bayesdyn.structure.data.rated import Rated
+from bayesdyn.structure.language.priors import resolve_priors
+from bayesdyn.structure.language.spec import ModelSpec
+from bayesdyn.structure.language.terms import effect_names, residual_blocks
 from bayesdyn.structure.problem import Problem
-from bayesdyn.structure.rated import Rated
-from bayesdyn.structure.spec import ModelSpec
 from bayesdyn.structure.stability import are_stable, party_lags
-from bayesdyn.structure.terms import effect_names, residual_blocks
 
 type Floats = NDArray[np.float64]
 

@@ -13,16 +13,16 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.categories import code_categories
-from bayesdyn.structure.covariates import check_collinear, covariate_values
-from bayesdyn.structure.groups import Grouping, few_groups, merge_levels, read_groups
-from bayesdyn.structure.laws import with_default_laws
-from bayesdyn.structure.model_file import check_names
-from bayesdyn.structure.rated import Rated, check_rated, read_rated
-from bayesdyn.structure.rows import check_scores, complete_rows, filled_values
-from bayesdyn.structure.spec import MEASUREMENTS, ModelSpec
-from bayesdyn.structure.terms import TermTable, offsets, tabulate
-from bayesdyn.structure.timing import excess_time, read_times
+from bayesdyn.structure.data.categories import code_categories
+from bayesdyn.structure.data.covariates import check_collinear, covariate_values
+from bayesdyn.structure.data.groups import Grouping, few_groups, merge_levels, read_groups
+from bayesdyn.structure.data.rated import Rated, check_rated, read_rated
+from bayesdyn.structure.data.rows import check_scores, complete_rows, filled_values
+from bayesdyn.structure.data.timing import excess_time, read_times
+from bayesdyn.structure.language.laws import with_default_laws
+from bayesdyn.structure.language.model_file import check_names
+from bayesdyn.structure.language.spec import MEASUREMENTS, ModelSpec
+from bayesdyn.structure.language.terms import TermTable, offsets, tabulate
 
 _LEAST_RELIABILITY = 0.1  # a moment estimate below this would blow up the scale; said in the notes
 
@@ -36,7 +36,7 @@ class Problem:
     spec
         With the default laws of noisy predictors and the contrasts of categorical covariates written out.
     measurement
-        One of :data:`.spec.MEASUREMENTS`.
+        One of :data:`.language.spec.MEASUREMENTS`.
     constructs, endogenous, covariates
         Names, in the order of the arrays' columns; ``endogenous`` are those with a law, predictors first.
     dyads, sessions
@@ -96,7 +96,7 @@ class Problem:
 
     @property
     def blocks(self) -> dict[str, int]:
-        """First column of each block of the factor matrix, and its ``width`` (:mod:`.terms`)."""
+        """First column of each block of the factor matrix, and its ``width`` (:mod:`.language.terms`)."""
         return offsets(len(self.constructs), len(self.covariates), self.spec.order)
 
     @property
@@ -106,7 +106,7 @@ class Problem:
 
     @property
     def excess(self) -> np.ndarray:
-        """(N, K) how much more time than usual lies behind each lag (:func:`.timing.excess_time`)."""
+        """(N, K) how much more time than usual lies behind each lag (:func:`.data.timing.excess_time`)."""
         return excess_time(self.times, self.position, self.spec.order)
 
     def grouping(self, name: str) -> Grouping:
@@ -146,7 +146,7 @@ def prepare(
     spec
         As :func:`bayesdyn.load_model` gives.
     measurement
-        One of :data:`.spec.MEASUREMENTS`.
+        One of :data:`.language.spec.MEASUREMENTS`.
     error_factor
         Multiplies every error variance (sensitivity); the standardisation does not change with it.
     kappa
@@ -156,7 +156,7 @@ def prepare(
     ------
     InputError
         Unknown names (with line and nearest), an all-missing or constant construct, missing covariate values,
-        categorical covariates that cannot be coded (:mod:`.categories`), constant or perfectly collinear
+        categorical covariates that cannot be coded (:mod:`.data.categories`), constant or perfectly collinear
         covariates, standard errors that are not above 0, or an unknown setting.
     """
     faults = FaultList()

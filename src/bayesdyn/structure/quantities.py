@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from bayesdyn.structure.expression import evaluate
-from bayesdyn.structure.spec import ModelSpec
+from bayesdyn.structure.language.expression import evaluate
+from bayesdyn.structure.language.spec import ModelSpec
 
 
 def path_coordinates(spec: ModelSpec) -> dict[str, tuple[str, list[str]]]:

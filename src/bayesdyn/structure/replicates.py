@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayesdyn.structure.language.terms import between_order, intercept_places, lagged, spread_places
 from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.quantities import join_residual_cov
 from bayesdyn.structure.states import causal_order
-from bayesdyn.structure.terms import between_order, intercept_places, lagged, spread_places
 
 type Floats = NDArray[np.float64]
 

@@ -10,13 +10,13 @@ import numpy as np
 import xarray as xr
 
 from bayesdyn.errors import FaultList
+from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.simulating.asked import ByConstruct, by_construct, check_share, error_correlation
 from bayesdyn.structure.simulating.covariates import Covariate
 from bayesdyn.structure.simulating.index import Size
 from bayesdyn.structure.simulating.lengths import Lengths
 from bayesdyn.structure.simulating.spreads import Spreads
 from bayesdyn.structure.simulating.study import TITLE, draw_study, plan_study, streams
-from bayesdyn.structure.spec import ModelSpec
 
 DEFAULT_RELIABILITY = 0.7
 

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
+from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.simulating.asked import ByConstruct, by_construct, check_share, error_correlation
 from bayesdyn.structure.simulating.covariates import Covariate
 from bayesdyn.structure.simulating.design import RaterDesign, panel_of
@@ -15,7 +16,6 @@ from bayesdyn.structure.simulating.lengths import Lengths
 from bayesdyn.structure.simulating.rating import rate_study, ratings_frame
 from bayesdyn.structure.simulating.spreads import Spreads
 from bayesdyn.structure.simulating.study import TITLE, draw_study, plan_study, streams
-from bayesdyn.structure.spec import ModelSpec
 from bayesdyn.tables import check_ratings
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.structure.spec import ModelSpec
+from bayesdyn.structure.language.spec import ModelSpec
 
 PARTIES = ("client", "therapist", "dyad")
 SQUARINGS = 6

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.spec import ModelSpec
-from bayesdyn.structure.terms import (
+from bayesdyn.structure.language.spec import ModelSpec
+from bayesdyn.structure.language.terms import (
     TermTable,
     between_order,
     effect_names,

@@ -10,7 +10,7 @@ from bayesdyn.artefacts import read_dataset, read_tree
 from bayesdyn.errors import ArtefactError, Fault, InputError
 from bayesdyn.presets import content_dir
 from bayesdyn.ratings.results import read_ledger
-from bayesdyn.structure.spec import ModelSpec
+from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.study.file import load_study
 from bayesdyn.study.parts import load_parts
 from bayesdyn.sweeps.sensitivity import Sensitivity

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from bayesdyn.errors import Fault, FaultList, FaultsError, InputError
 from bayesdyn.ratings.scoring.yaml_file import Frozen
-from bayesdyn.structure.toml_lines import key_lines
-from bayesdyn.structure.words import did_you_mean
+from bayesdyn.structure.language.toml_lines import key_lines
+from bayesdyn.structure.language.words import did_you_mean
 
 
 class Named(Frozen):

@@ -12,8 +12,8 @@ from bayesdyn.ratings.questions.corpus import Deidentify
 from bayesdyn.ratings.questions.deidentify import hook_of
 from bayesdyn.ratings.scoring.codebook import Codebook, load_codebook, pick_constructs
 from bayesdyn.ratings.scoring.panel import Panel, Rater, load_panel, pick_raters
-from bayesdyn.structure.model_file import load_model
-from bayesdyn.structure.spec import ModelSpec
+from bayesdyn.structure.language.model_file import load_model
+from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.study.file import StudyFile, beside, gather
 
 

@@ -15,7 +15,7 @@ from bayesdyn.ratings.questions.plans import make_plans, prompt_hashes
 from bayesdyn.ratings.rate import rate
 from bayesdyn.ratings.results import NOT_ASKED
 from bayesdyn.ratings.tables import read_ratings
-from bayesdyn.structure.model_file import check_names, to_text
+from bayesdyn.structure.language.model_file import check_names, to_text
 from bayesdyn.structure.problem import measurement_of
 from bayesdyn.study.manifest import Artefact, OutFolder
 from bayesdyn.study.parts import Parts, transcript_files

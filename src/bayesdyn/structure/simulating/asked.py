@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.words import did_you_mean, sentence
+from bayesdyn.structure.language.words import did_you_mean, sentence
 
 type ByConstruct = float | Mapping[str, float]
 

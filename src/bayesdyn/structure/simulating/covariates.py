@@ -9,9 +9,9 @@ import xarray as xr
 
 from bayesdyn.errors import FaultList
 from bayesdyn.measures.dataset import RESERVED
-from bayesdyn.structure.categories import code_categories
-from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec, covariate_of
-from bayesdyn.structure.words import did_you_mean, sentence
+from bayesdyn.structure.data.categories import code_categories
+from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, ModelSpec, covariate_of
+from bayesdyn.structure.language.words import did_you_mean, sentence
 
 LAWS = ("normal", "binary")
 LEVELS = ("exchange", "session", "dyad")

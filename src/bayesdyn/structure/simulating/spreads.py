@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.spec import ModelSpec
-from bayesdyn.structure.terms import effect_names, residual_blocks
-from bayesdyn.structure.words import did_you_mean, sentence
+from bayesdyn.structure.language.spec import ModelSpec
+from bayesdyn.structure.language.terms import effect_names, residual_blocks
+from bayesdyn.structure.language.words import did_you_mean, sentence
 
 type Numbers = float | Mapping[str, float]
 type Pairs = float | Mapping[tuple[str, str], float]

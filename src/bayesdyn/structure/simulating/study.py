@@ -8,9 +8,13 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.groups import merge_levels
-from bayesdyn.structure.laws import with_default_laws
-from bayesdyn.structure.model_file import check_names
+from bayesdyn.structure.data.groups import merge_levels
+from bayesdyn.structure.data.timing import excess_time
+from bayesdyn.structure.language.laws import with_default_laws
+from bayesdyn.structure.language.model_file import check_names
+from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, ModelSpec
+from bayesdyn.structure.language.terms import effect_names, tabulate
+from bayesdyn.structure.language.words import did_you_mean
 from bayesdyn.structure.simulating.covariates import (
     Covariate,
     check_covariates,
@@ -23,11 +27,7 @@ from bayesdyn.structure.simulating.index import Size, Streams, draw_index, draw_
 from bayesdyn.structure.simulating.lengths import check_lengths, is_count
 from bayesdyn.structure.simulating.spreads import Covariances, Spreads, covariances
 from bayesdyn.structure.simulating.truth import coefficients, in_names_of_fit
-from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec
 from bayesdyn.structure.states import draw_levels, draw_states
-from bayesdyn.structure.terms import effect_names, tabulate
-from bayesdyn.structure.timing import excess_time
-from bayesdyn.structure.words import did_you_mean
 
 TITLE = "Cannot simulate"
 _LEAST_DYADS, _DECAY = 3, 0.5

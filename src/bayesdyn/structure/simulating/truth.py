@@ -7,12 +7,12 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.priors import lag_class
+from bayesdyn.structure.language.priors import lag_class
+from bayesdyn.structure.language.spec import ModelSpec, Path
+from bayesdyn.structure.language.terms import effect_names
+from bayesdyn.structure.language.words import did_you_mean, sentence
 from bayesdyn.structure.quantities import defined, path_coordinates, split_residual_cov
 from bayesdyn.structure.simulating.spreads import Covariances
-from bayesdyn.structure.spec import ModelSpec, Path
-from bayesdyn.structure.terms import effect_names
-from bayesdyn.structure.words import did_you_mean, sentence
 
 _MAIN, _PRODUCT, _OWN_LAG, _OTHER = 0.15, -0.10, 0.3, 0.05
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import flat, measures_of, posterior_of, spec_of
+from bayesdyn.structure.language.terms import lagged
 from bayesdyn.structure.problem import Problem, prepare
-from bayesdyn.structure.terms import lagged
 from bayesdyn.sweeps.planning.moments import Moments
 
 type Floats = NDArray[np.float64]
@@ -136,7 +136,7 @@ def equation_of(fit: xr.DataTree, path_name: str) -> Equation:
 
 
 def observed_factors(problem: Problem) -> Floats:
-    """Return the factor matrix (N, width) of :mod:`bayesdyn.structure.terms` as observed; NaN where unrated.
+    """Return the observed factor matrix (N, width) of :mod:`bayesdyn.structure.language.terms`, NaN unrated.
 
     Latent means of sessions and dyads are taken as the observed ones: their errors are averaged out.
     """

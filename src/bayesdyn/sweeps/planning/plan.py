@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import flat, posterior_of, spec_of
 from bayesdyn.fitting.run import RATER_BUDGET
-from bayesdyn.structure.priors import resolve_priors
-from bayesdyn.structure.spec import ModelSpec
-from bayesdyn.structure.words import did_you_mean, sentence
+from bayesdyn.structure.language.priors import resolve_priors
+from bayesdyn.structure.language.spec import ModelSpec
+from bayesdyn.structure.language.words import did_you_mean, sentence
 from bayesdyn.sweeps.planning import words
 from bayesdyn.sweeps.planning.equation import Equation, equation_of
 from bayesdyn.sweeps.planning.errors import CODER_PRIOR, Coding, llm_errors

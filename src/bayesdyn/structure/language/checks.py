@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.expression import is_reserved, names_in
-from bayesdyn.structure.spec import BUILT_IN_COVARIATES, Path, Term, Varying
-from bayesdyn.structure.statements import Placed, Statements
-from bayesdyn.structure.words import did_you_mean, sentence
+from bayesdyn.structure.language.expression import is_reserved, names_in
+from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, Path, Term, Varying
+from bayesdyn.structure.language.statements import Placed, Statements
+from bayesdyn.structure.language.words import did_you_mean, sentence
 
 
 def check_statements(statements: Statements, faults: FaultList) -> None:

@@ -7,7 +7,14 @@ to it; a dotted line with two heads is a residual covariance.
 
 from collections.abc import Iterator
 
-from bayesdyn.structure.spec import BUILT_IN_COVARIATES, PARTIES, Factor, ModelSpec, Path, covariate_of
+from bayesdyn.structure.language.spec import (
+    BUILT_IN_COVARIATES,
+    PARTIES,
+    Factor,
+    ModelSpec,
+    Path,
+    covariate_of,
+)
 
 _ESCAPES = str.maketrans({"&": "#amp;", "<": "#lt;", ">": "#gt;", '"': "#quot;", "#": "#35;"})
 

@@ -23,7 +23,7 @@ from itertools import combinations
 
 from lark import Token, Tree
 
-from bayesdyn.structure.spec import Factor, Term, covariate_of
+from bayesdyn.structure.language.spec import Factor, Term, covariate_of
 
 LABEL_REMEDY = (
     "A label or value is of one path: write the terms out, e.g. a + b + k*a:b. A construct or covariate is "

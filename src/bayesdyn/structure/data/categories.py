@@ -17,9 +17,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.products import once
-from bayesdyn.structure.spec import ModelSpec, Path, Term, Varying, covariate_of
-from bayesdyn.structure.words import did_you_mean, sentence
+from bayesdyn.structure.language.products import once
+from bayesdyn.structure.language.spec import ModelSpec, Path, Term, Varying, covariate_of
+from bayesdyn.structure.language.words import did_you_mean, sentence
 
 MOST_LEVELS = 10
 # What can stand in brackets in a model file and in the name of a NetCDF variable.

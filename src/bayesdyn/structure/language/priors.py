@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.spec import Factor, ModelSpec, Path
+from bayesdyn.structure.language.spec import Factor, ModelSpec, Path
 
 DEFAULTS = MappingProxyType(
     {

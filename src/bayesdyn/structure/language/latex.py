@@ -8,9 +8,9 @@ are :math:`u` (by dyad), :math:`v` (by session) and :math:`w` (by another group)
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bayesdyn.structure.latex_words import expression_latex, label_latex, name_latex
-from bayesdyn.structure.laws import with_default_laws
-from bayesdyn.structure.spec import (
+from bayesdyn.structure.language.latex_words import expression_latex, label_latex, name_latex
+from bayesdyn.structure.language.laws import with_default_laws
+from bayesdyn.structure.language.spec import (
     BUILT_IN_COVARIATES,
     Factor,
     ModelSpec,
@@ -18,7 +18,7 @@ from bayesdyn.structure.spec import (
     Term,
     covariate_of,
 )
-from bayesdyn.structure.terms import effect_names, is_dynamic
+from bayesdyn.structure.language.terms import effect_names, is_dynamic
 
 _TERMS_PER_ROW = 4
 _MARKS = {"session": r"\widetilde{%s}", "dyad": r"\breve{%s}", "grand": r"\check{%s}"}

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from itertools import groupby
 
-from bayesdyn.structure.spec import ModelSpec, Path, Varying
+from bayesdyn.structure.language.spec import ModelSpec, Path, Varying
 
 _WIDTH = 100
 

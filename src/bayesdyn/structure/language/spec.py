@@ -34,7 +34,7 @@ class Factor:
     Attributes
     ----------
     name
-        Construct or covariate, or a contrast ``covariate[level]`` (:mod:`.categories`).
+        Construct or covariate, or a contrast ``covariate[level]`` (``structure.data.categories``).
     kind
         ``now``; ``lag`` (the exchange ``lag`` places earlier in the same session); ``mean`` (the latent
         mean at ``level``).
@@ -276,13 +276,13 @@ class ModelSpec:
 
     def to_latex(self, constructs: Iterable[str] | None = None) -> str:
         """Return the equations as LaTeX (:func:`.latex.latex_of`)."""
-        from bayesdyn.structure.latex import latex_of  # it imports this module
+        from bayesdyn.structure.language.latex import latex_of  # it imports this module
 
         return latex_of(self, constructs)
 
     def diagram(self) -> str:
         """Return the path diagram as Mermaid text (:func:`.diagram.diagram_of`)."""
-        from bayesdyn.structure.diagram import diagram_of  # it imports this module
+        from bayesdyn.structure.language.diagram import diagram_of  # it imports this module
 
         return diagram_of(self)
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.expression import is_truth, names_in, read_expression
-from bayesdyn.structure.laws import with_default_laws
-from bayesdyn.structure.priors import DEFAULTS, parse_prior
-from bayesdyn.structure.spec import CENTRINGS, MEASUREMENTS, PARTIES, Claim, ModelSpec
-from bayesdyn.structure.statements import Placed, Statements
-from bayesdyn.structure.syntax import read_name
-from bayesdyn.structure.words import did_you_mean, sentence
+from bayesdyn.structure.language.expression import is_truth, names_in, read_expression
+from bayesdyn.structure.language.laws import with_default_laws
+from bayesdyn.structure.language.priors import DEFAULTS, parse_prior
+from bayesdyn.structure.language.spec import CENTRINGS, MEASUREMENTS, PARTIES, Claim, ModelSpec
+from bayesdyn.structure.language.statements import Placed, Statements
+from bayesdyn.structure.language.syntax import read_name
+from bayesdyn.structure.language.words import did_you_mean, sentence
 
 SECTIONS = ("model", "constructs", "priors", "claims", "scale")
 _MODEL_KEYS = ("name", "paths", "centering", "centring", "measurement", "time")

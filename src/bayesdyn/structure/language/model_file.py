@@ -7,14 +7,14 @@ from pathlib import Path as FilePath
 
 from bayesdyn.errors import Fault, FaultList, InputError
 from bayesdyn.presets import resolve
-from bayesdyn.structure.checks import check_statements
-from bayesdyn.structure.model_text import to_text
-from bayesdyn.structure.sections import declared_names, read_sections
-from bayesdyn.structure.spec import BUILT_IN_COVARIATES, LEVELS, ModelSpec, covariate_of
-from bayesdyn.structure.statements import Statements
-from bayesdyn.structure.syntax import read_statements
-from bayesdyn.structure.toml_lines import key_lines, string_start
-from bayesdyn.structure.words import did_you_mean, sentence
+from bayesdyn.structure.language.checks import check_statements
+from bayesdyn.structure.language.model_text import to_text
+from bayesdyn.structure.language.sections import declared_names, read_sections
+from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, LEVELS, ModelSpec, covariate_of
+from bayesdyn.structure.language.statements import Statements
+from bayesdyn.structure.language.syntax import read_statements
+from bayesdyn.structure.language.toml_lines import key_lines, string_start
+from bayesdyn.structure.language.words import did_you_mean, sentence
 
 __all__ = ["check_names", "load_model", "to_text"]
 

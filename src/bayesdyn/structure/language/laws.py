@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from bayesdyn.structure.spec import Factor, ModelSpec, Path, Term, Varying
+from bayesdyn.structure.language.spec import Factor, ModelSpec, Path, Term, Varying
 
 
 def with_default_laws(spec: ModelSpec, constructs: Iterable[str]) -> ModelSpec:

@@ -8,9 +8,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.rows import labels_of
-from bayesdyn.structure.spec import ModelSpec, Varying
-from bayesdyn.structure.terms import effect_names
+from bayesdyn.structure.data.rows import labels_of
+from bayesdyn.structure.language.spec import ModelSpec, Varying
+from bayesdyn.structure.language.terms import effect_names
 
 _LEAST_GROUPS = 5  # per effect that varies
 _DIMENSIONS = (

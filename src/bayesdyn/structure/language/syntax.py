@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from lark import Token, Tree
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.expression import Misfit, read_expression
-from bayesdyn.structure.grammar import parse_statement, split_statements
-from bayesdyn.structure.groups_written import SPREAD, groups_named, spread_out
-from bayesdyn.structure.products import (
+from bayesdyn.structure.language.expression import Misfit, read_expression
+from bayesdyn.structure.language.grammar import parse_statement, split_statements
+from bayesdyn.structure.language.groups_written import SPREAD, groups_named, spread_out
+from bayesdyn.structure.language.products import (
     LABEL_REMEDY,
     expanded,
     label_of,
@@ -22,7 +22,7 @@ from bayesdyn.structure.products import (
     trees_in,
     twice_in,
 )
-from bayesdyn.structure.spec import (
+from bayesdyn.structure.language.spec import (
     BUILT_IN_COVARIATES,
     LEVELS,
     Definition,
@@ -32,8 +32,8 @@ from bayesdyn.structure.spec import (
     Term,
     Varying,
 )
-from bayesdyn.structure.statements import Placed, Statements, place
-from bayesdyn.structure.words import did_you_mean, sentence
+from bayesdyn.structure.language.statements import Placed, Statements, place
+from bayesdyn.structure.language.words import did_you_mean, sentence
 
 
 def read_statements(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesdyn.errors import Fault, InputError
-from bayesdyn.structure.words import did_you_mean, sentence
+from bayesdyn.structure.language.words import did_you_mean, sentence
 
 _BINARY: dict[type[ast.operator], Callable[..., Any]] = {
     ast.Add: np.add,

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from difflib import get_close_matches
 
-from bayesdyn.structure.expression import Misfit
-from bayesdyn.structure.spec import LEVELS, Path, Varying
-from bayesdyn.structure.statements import Placed
-from bayesdyn.structure.words import did_you_mean, sentence
+from bayesdyn.structure.language.expression import Misfit
+from bayesdyn.structure.language.spec import LEVELS, Path, Varying
+from bayesdyn.structure.language.statements import Placed
+from bayesdyn.structure.language.words import did_you_mean, sentence
 
 SPREAD = "sigma"
 """``sigma(x) ~ (1 | dyad)``: the residual SD of x varies; ``sigma ~`` alone: that of every outcome."""

@@ -10,8 +10,8 @@ from functools import cache
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
 
-from bayesdyn.structure.expression import Misfit
-from bayesdyn.structure.words import sentence
+from bayesdyn.structure.language.expression import Misfit
+from bayesdyn.structure.language.words import sentence
 
 GRAMMAR = r"""
 ?start: regression | residual | definition

@@ -25,7 +25,7 @@ from graphlib import TopologicalSorter
 import numpy as np
 
 from bayesdyn.errors import EngineError, FaultList
-from bayesdyn.structure.spec import Factor, ModelSpec, Path, Term
+from bayesdyn.structure.language.spec import Factor, ModelSpec, Path, Term
 
 LAGGED = ("lag", "deviation", "covariate_lag")
 

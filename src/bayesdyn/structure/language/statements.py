@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from bayesdyn.structure.spec import Definition, Path, ResidualPair, Varying
+from bayesdyn.structure.language.spec import Definition, Path, ResidualPair, Varying
 
 
 @dataclass(frozen=True)

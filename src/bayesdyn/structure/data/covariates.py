@@ -5,7 +5,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.spec import BUILT_IN_COVARIATES, ModelSpec, Term
+from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, ModelSpec, Term
 
 _LEAST_OWN = 1e-6  # share of a column's norm that no other column explains: below it, rounding error
 

@@ -2,7 +2,7 @@
 
 import ast
 
-from bayesdyn.structure.expression import parse_expression
+from bayesdyn.structure.language.expression import parse_expression
 
 _ESCAPES = str.maketrans(
     {

@@ -1,0 +1,1 @@
+"""What a problem takes from measures: rows, covariates and their coding, groups, times, ratings."""
