@@ -65,17 +65,12 @@ def add_raters(rated: Rated, data: dict[str, TensorVariable]) -> Scores:
     """
     present, llm = rated.present.astype(float), 1.0 - rated.human[:, None].astype(float)
     anchors = rated.anchor / rated.anchor.sum(axis=0)
-    place = _filled("severity_raw", present, pm.Normal, 0.0, 1.0)
     severity = pm.Deterministic(
-        "severity", present * (place - pt.sum(anchors * place, axis=0)), dims=("rater", "construct")
+        "severity", _less_their_mean("severity_raw", rated, rated.present), dims=("rater", "construct")
     )
-    log_ratio = _filled("discrimination_raw", present * rated.free, pm.Normal, 0.0, 1.0)
-    by_humans = (rated.anchor & rated.human[:, None]).any(axis=0)
-    unit = pt.switch(
-        by_humans,
-        pt.log(pt.sum(anchors * pt.exp(log_ratio), axis=0)),
-        pt.sum(anchors * log_ratio, axis=0),
-    )
+    log_ratio = _less_their_mean("discrimination_raw", rated, rated.present & rated.free)
+    by_humans = (rated.anchor & rated.human[:, None]).any(axis=0).astype(float)
+    unit = by_humans * pt.log(pt.sum(anchors * pt.exp(log_ratio), axis=0))
     discrimination = pm.Deterministic(
         "discrimination", pt.exp(present * (log_ratio - unit)), dims=("rater", "construct")
     )
@@ -85,10 +80,12 @@ def add_raters(rated: Rated, data: dict[str, TensorVariable]) -> Scores:
     prior = np.where(wanted[:, :, None], rated.rho_prior, 0.0)
     rho, _ = _filled_beta("reliability_raw", prior)
     # One reliability for all stands at a construct's first rater.
-    rho = pt.switch(rated.own_rho, rho, pt.sum(rho * (first & rated.present), axis=0))
+    of_all = pt.sum(rho * (first & rated.present).astype(float), axis=0)
+    rho = rated.own_rho.astype(float) * rho + (~rated.own_rho).astype(float) * of_all
     common = discrimination / pt.sqrt(1 - llm * share)
     shared = pm.Deterministic("shared", present * common * llm * its_root, dims=("rater", "construct"))
-    odds = 1 / pt.switch(rated.present, rho, 0.5) - 1
+    # Sums, not switches: with a Python number in it PyTensor's switch was seen to be single precision in JAX.
+    odds = 1 / (present * rho + (1 - present) / 2) - 1
     error_sd = pm.Deterministic("error_sd", present * common * pt.sqrt(odds), dims=("rater", "construct"))
     weight = pm.Deterministic(
         "token_weight",
@@ -112,22 +109,22 @@ def rated_scores(
     """
     mask, q = data["rating_mask"], data["rating_q"]
     own = error_sd**2 * (1 - weight + weight * q) + data["rating_noise"]
-    own = pt.switch(mask > 0, own, 1.0)
+    own = mask * own + (1 - mask)
     away = mask * (data["rating"] - severity)
     inverse = mask / own
     both = pt.sum(inverse * shared * discrimination, axis=1)
     drag = 1 + pt.sum(inverse * shared**2, axis=1)
     pulled, dragged = pt.sum(inverse * discrimination * away, axis=1), pt.sum(inverse * shared * away, axis=1)
     count = pt.sum(mask, axis=1)
-    any_rated = count > 0
+    any_rated = pt.minimum(count, 1)
     precision = pt.sum(inverse * discrimination**2, axis=1) - both**2 / drag
-    precision = pt.switch(any_rated, precision, 1.0)
+    precision = precision + (1 - any_rated)
     linear = pulled - both * dragged / drag
     score = linear / precision
     left = pt.sum(inverse * away**2, axis=1) - dragged**2 / drag - linear * score
     log_det = pt.sum(pt.log(own), axis=1) + pt.log(drag) + pt.log(precision)
     rest = -0.5 * (pt.maximum(count - 1, 0) * np.log(2 * np.pi) + log_det + left)
-    return Scores(score, -0.5 * pt.log(precision), pt.sum(pt.switch(any_rated, rest, 0.0), axis=1))
+    return Scores(score, -0.5 * pt.log(precision), pt.sum(any_rated * rest, axis=1))
 
 
 def rated_data(rated: Rated) -> dict[str, np.ndarray]:
@@ -140,10 +137,30 @@ def rated_data(rated: Rated) -> dict[str, np.ndarray]:
     }
 
 
-def _filled(name: str, used: np.ndarray, law: type, *numbers: float) -> TensorVariable:
-    """Return a free variable where it is used, in an array of 0 elsewhere."""
-    at = np.flatnonzero(used)
-    return _at(law(name, *numbers, shape=at.size), at, used.shape) if at.size else pt.zeros(used.shape)
+def _less_their_mean(name: str, rated: Rated, used: np.ndarray) -> TensorVariable:
+    """Return standard normals (rater, construct) less the mean of their construct's anchors; 0 where unused.
+
+    Their one redundant direction, of prior width where many ratings make the others narrow, is left out:
+    it is correlated with all of them and lengthens trajectories.
+    """
+    raters, constructs = used.shape
+    columns: list[np.ndarray] = [np.zeros((raters * constructs, 0))]
+    for c in range(constructs):
+        who = np.flatnonzero(used[:, c])
+        if who.size < 2:
+            continue
+        weight = rated.anchor[who, c] / rated.anchor[who, c].sum()
+        centred = np.eye(who.size) - weight[None, :]
+        variance, axes = np.linalg.eigh(centred @ centred.T)
+        kept = variance > 1e-9  # all but one
+        column = np.zeros((raters * constructs, int(kept.sum())))
+        column[who * constructs + c] = axes[:, kept] * np.sqrt(variance[kept])
+        columns.append(column)
+    place = np.concatenate(columns, axis=1)
+    if not place.shape[1]:
+        return pt.zeros(used.shape)
+    drawn = pm.Normal(name, 0.0, 1.0, shape=place.shape[1])
+    return pt.dot(place, drawn).reshape(used.shape)
 
 
 def _filled_beta(name: str, prior: np.ndarray) -> tuple[TensorVariable, TensorVariable]:
