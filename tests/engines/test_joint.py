@@ -23,18 +23,8 @@ from bayesdyn.fitting.likelihood import hyperparameter_draws
 from bayesdyn.structure.prior_draws import draw_raters
 from bayesdyn.structure.problem import prepare
 from bayesdyn.tables import RATER_PRIORS
+from small_models import TINY as MODEL
 
-MODEL = """
-[model]
-name = "tiny"
-centering = "none"
-paths = '''
-disclosure ~ empathy + lag(disclosure)
-'''
-[constructs]
-therapist = ["empathy"]
-client = ["disclosure"]
-"""
 RATERS = ("coder", "llm1", "llm2", "llm3")
 NAMES = ("severity", "discrimination", "error_sd", "shared", "token_weight")
 
@@ -193,6 +183,19 @@ def test_anchors_set_the_scale():
     assert np.log(at["discrimination"][llms, 1 - empathy]).sum() == pytest.approx(0, abs=1e-12)
     assert (at["shared"][0] == 0).all()
     np.testing.assert_array_equal(at["error_sd"][0, 1 - empathy], 0.0)
+
+
+def test_equal_raters_load_alike_on_what_their_kind_has_in_common():
+    """As in the rater model: c is 1 for coder and LLMs, and a part of it is error in LLMs."""
+    spec, measures = rated_measures("equal")
+    rated = prepare(measures, spec, "joint").rated_by
+    at = {name: values for name, (_, values) in draw_raters(rated, 50, np.random.default_rng(3)).items()}
+    empathy = list(measures["construct"].values).index("empathy")
+    own = at["discrimination"][..., empathy]
+    np.testing.assert_allclose(own**2 + at["shared"][..., empathy] ** 2, 1.0)
+    assert (own[:, 0] == 1).all()
+    assert (own[:, 1:] < 1).all()
+    np.testing.assert_allclose(at["discrimination"][..., 1 - empathy], 1.0)
 
 
 def dense_likelihood(fit, measures, spec):

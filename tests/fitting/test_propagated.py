@@ -9,18 +9,8 @@ from bayesdyn.engines.pymc_engine import compile_problem, draw
 from bayesdyn.errors import InputError
 from bayesdyn.measures.imputed import imputation_places, measures_at
 from bayesdyn.structure.problem import prepare
+from small_models import TINY as MODEL
 
-MODEL = """
-[model]
-name = "tiny"
-centering = "none"
-paths = '''
-disclosure ~ empathy + lag(disclosure)
-'''
-[constructs]
-therapist = ["empathy"]
-client = ["disclosure"]
-"""
 RATERS, DRAWS = 3, 6
 
 

@@ -28,26 +28,20 @@ import bayesdyn as bd
 from bayesdyn.engines.pymc_engine import compile_problem, draw
 from bayesdyn.structure.problem import prepare
 from prior_studies import draw_rated_study, draw_usual_study, flat_measures, with_raters
+from small_models import MODERATED
 
 pytestmark = pytest.mark.slow
 
 STUDIES, RATED, NAIVE = 400, 100, 100
 SEED = 20261123
 CONSTRUCTS = ("empathy", "disclosure", "rapport")
-MODEL = """
-[model]
-name = "coverage"
-centering = "none"
-paths = \"\"\"
-disclosure ~ de*empathy + dr*rapport + der*empathy:rapport + lag(disclosure)
-disclosure ~ (1 | dyad)
-\"\"\"
-[constructs]
-therapist = ["empathy"]
-dyad = ["rapport"]
+MODEL = (
+    MODERATED
+    + """
 [priors]
 path = "normal(0, 0.3)"
 """
+)
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,8 @@ import pytest
 import bayesdyn as bd
 from bayesdyn.errors import InputError
 from bayesdyn.fitting.diagnostics import diagnose
+from small_models import MODERATED as MODEL
 
-MODEL = """
-[model]
-name = "small"
-centering = "none"
-paths = \"\"\"
-disclosure ~ de*empathy + dr*rapport + der*empathy:rapport + lag(disclosure)
-disclosure ~ (1 | dyad)
-\"\"\"
-[constructs]
-therapist = ["empathy"]
-dyad = ["rapport"]
-"""
 TRUTH = {"de": 0.4, "dr": 0.2, "der": -0.3}
 SEED = 20261122
 

@@ -17,7 +17,7 @@ Priors, in units of ``scale``, the moment estimate of the true score's SD:
 ==============  ====================================================================================
 severity        Normal(0, 1) each, less the anchors' mean
 discrimination  exp of Normal(0, 1) each, over the anchors' mean (humans) or geometric mean (LLMs);
-                1 where they are assumed equal
+                c = 1 where they are assumed equal
 rho             that of :mod:`bayesdyn.measures.rater.model`: share of a rating's variance that raters of
                 its kind have in common, for a true score of SD 1
 s               the same: the share of error in what LLMs have in common
@@ -35,9 +35,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from bayesdyn.structure.data.rated import Rated
-
-TOKEN_PRIOR = (1.0, 2.0)
+from bayesdyn.structure.data.rated import TOKEN_PRIOR, Rated
 
 
 @dataclass(frozen=True)
@@ -69,18 +67,14 @@ def add_raters(rated: Rated, data: dict[str, TensorVariable]) -> Scores:
         "severity", _less_their_mean("severity_raw", rated, rated.present), dims=("rater", "construct")
     )
     log_ratio = _less_their_mean("discrimination_raw", rated, rated.present & rated.free)
-    by_humans = (rated.anchor & rated.human[:, None]).any(axis=0).astype(float)
-    unit = by_humans * pt.log(pt.sum(anchors * pt.exp(log_ratio), axis=0))
-    discrimination = pm.Deterministic(
-        "discrimination", pt.exp(present * (log_ratio - unit)), dims=("rater", "construct")
-    )
+    unit = rated.by_humans.astype(float) * pt.log(pt.sum(anchors * pt.exp(log_ratio), axis=0))
     share, its_root = _filled_beta("shared_share_raw", rated.shared_prior)
-    first = np.cumsum(rated.present, axis=0) == 1
-    wanted = rated.present & (rated.own_rho | first)
-    prior = np.where(wanted[:, :, None], rated.rho_prior, 0.0)
-    rho, _ = _filled_beta("reliability_raw", prior)
-    # One reliability for all stands at a construct's first rater.
-    of_all = pt.sum(rho * (first & rated.present).astype(float), axis=0)
+    alike = rated.equal_common.astype(float) * pt.log1p(-share) / 2
+    discrimination = pm.Deterministic(
+        "discrimination", pt.exp(present * (log_ratio - unit) + alike), dims=("rater", "construct")
+    )
+    rho, _ = _filled_beta("reliability_raw", rated.rho_priors)
+    of_all = pt.sum(rho * rated.first.astype(float), axis=0)
     rho = rated.own_rho.astype(float) * rho + (~rated.own_rho).astype(float) * of_all
     common = discrimination / pt.sqrt(1 - llm * share)
     shared = pm.Deterministic("shared", present * common * llm * its_root, dims=("rater", "construct"))

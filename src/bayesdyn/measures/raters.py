@@ -95,7 +95,7 @@ def _assumed(cells: Cells, modelled: Sequence[Modelled]) -> dict[str, dict[str, 
             "discrimination": one.part.problem.discrimination,
             "rho_prior": one.part.problem.rho_prior.tolist(),
             "shared_prior": list(one.part.problem.shared_prior or ()),
-            "tokens": one.part.problem.tokens,
+            "tokens": one.part.problem.tokens and one.part.problem.discrimination != "single",
             "ordinal": one.ordinal,
             "weighted": one.part.weight is not None,
         }

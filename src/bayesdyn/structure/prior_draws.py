@@ -5,7 +5,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.data.rated import Rated
+from bayesdyn.structure.data.rated import TOKEN_PRIOR, Rated
 from bayesdyn.structure.language.priors import resolve_priors
 from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.language.terms import effect_names, residual_blocks
@@ -149,17 +149,16 @@ def draw_raters(
     present, anchor, shape = rated.present, rated.anchor, (count, *rated.present.shape)
     place, ratio = rng.standard_normal(shape), rng.standard_normal(shape) * rated.free
     severity = np.where(present, place - place.mean(axis=1, keepdims=True, where=anchor), 0.0)
-    humans = (anchor & rated.human[:, None]).any(axis=0)
     geometric = np.exp(ratio.mean(axis=1, keepdims=True, where=anchor))
-    unit = np.where(humans, np.exp(ratio).mean(axis=1, keepdims=True, where=anchor), geometric)
-    discrimination = np.where(present, np.exp(ratio) / unit, 1.0)
+    unit = np.where(rated.by_humans, np.exp(ratio).mean(axis=1, keepdims=True, where=anchor), geometric)
     share = _beta(rated.shared_prior, count, rng)[:, None, :] * ~rated.human[:, None]
-    rho = _beta(np.where(present[:, :, None], rated.rho_prior, 0.0), count, rng)
-    first = present & (np.cumsum(present, axis=0) == 1)
-    rho = np.where(rated.own_rho, rho, (rho * first).sum(axis=1, keepdims=True))
+    alike = np.where(rated.equal_common, np.sqrt(1 - share), 1.0)
+    discrimination = np.where(present, np.exp(ratio) / unit, 1.0) * alike
+    rho = _beta(rated.rho_priors, count, rng)
+    rho = np.where(rated.own_rho, rho, (rho * rated.first).sum(axis=1, keepdims=True))
     common = discrimination / np.sqrt(1 - share)
     error_sd = np.where(present, common * np.sqrt(1 / np.where(present, rho, 1.0) - 1), 0.0)
-    tokens = np.outer(rated.tokens, (1.0, 2.0))
+    tokens = np.outer(rated.tokens, TOKEN_PRIOR)
     by_rater = ("rater", "construct")
     return {
         "severity": (by_rater, severity),

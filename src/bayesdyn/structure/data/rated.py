@@ -12,6 +12,8 @@ from bayesdyn.tables import RATER_PRIORS
 
 RATER_NAMES = ("severity", "discrimination", "error_sd", "shared")
 """What a joint fit tells of each rater, (rater, construct)."""
+TOKEN_PRIOR = (1.0, 2.0)
+"""Beta prior of the share of error variance that follows token variance, where there are token variances."""
 
 _NEEDED = ("rating", "rating_q", "rating_noise")
 
@@ -57,6 +59,30 @@ class Rated:
     shared_prior: np.ndarray
     tokens: np.ndarray
 
+    @property
+    def rho_priors(self) -> np.ndarray:
+        """(R, C, 2) priors of what is drawn: each rater's, or one for all, at the first rater; else 0."""
+        wanted = self.present & (self.own_rho | self.first)
+        return np.where(wanted[:, :, None], self.rho_prior, 0.0)
+
+    @property
+    def first(self) -> np.ndarray:
+        """(R, C) the first rater of each construct."""
+        return self.present & (np.cumsum(self.present, axis=0) == 1)
+
+    @property
+    def by_humans(self) -> np.ndarray:
+        """(C,) whether humans set the scale."""
+        return (self.anchor & self.human[:, None]).any(axis=0)
+
+    @property
+    def equal_common(self) -> np.ndarray:
+        """(R, C) LLMs beside humans where all load alike on what raters of their kind have in common.
+
+        A part of that is error in LLMs, so their discrimination is below the humans' 1.
+        """
+        return self.present & ~self.human[:, None] & (self.by_humans & ~self.free)
+
     def same_raters(self, other: "Rated | None") -> bool:
         """Return whether the two differ in nothing but who rated what how."""
         names = ("human", "present", "anchor", "free", "own_rho", "rho_prior", "shared_prior", "tokens")
@@ -80,20 +106,25 @@ def as_measured(rated: Rated, shift: np.ndarray, scale: np.ndarray) -> xr.Datase
 
 def check_rated(measures: xr.Dataset, constructs: tuple[str, ...], faults: FaultList) -> None:
     """Note why the likelihood of the ratings cannot be a part of a fit to these measures."""
-    if not set(_NEEDED) <= set(map(str, measures.data_vars)) or RATER_PRIORS not in measures.attrs:
+    assumed = json.loads(measures.attrs.get(RATER_PRIORS, "{}"))
+    if not set(_NEEDED) <= set(map(str, measures.data_vars)) or not set(constructs) <= set(assumed):
         faults.add(
             "these measures hold no ratings",
             'Make them with bayesdyn.measure of this version, or fit with measurement="known"',
         )
         return
-    assumed = json.loads(measures.attrs[RATER_PRIORS])
-    for kind, why in (
-        ("ordinal", "has an ordinal likelihood, which is integrated over a true score of its own"),
-        ("weighted", "has coders' ratings with labelling probabilities, which weigh in no joint posterior"),
+    known = 'Fit with measurement="known"'
+    for kind, why, remedy in (
+        ("ordinal", "an ordinal likelihood is integrated over a true score of its own", known),
+        (
+            "weighted",
+            "labelling probabilities of coders weigh in no joint posterior",
+            f'{known} or "propagated"',
+        ),
     ):
         named = [name for name in constructs if assumed[name][kind]]
         if named:
-            faults.add(f"{', '.join(named)}: {why}", 'Fit with measurement="known" or "propagated"')
+            faults.add(f"{', '.join(named)}: {why}", remedy)
 
 
 def read_rated(
