@@ -131,10 +131,8 @@ def sensitivity(
             "factors must be at least two different numbers, none below 0", "Use for example 0, 0.5, 1, 2"
         )
     if fit.attrs.get("measurement") not in ("known", "two_stage"):
-        faults.add(
-            f"the fit, with measurement {fit.attrs.get('measurement')!r}, has no standard errors to vary",
-            'Fit with measurement="known" first',
-        )
+        has = "error" if fit.attrs.get("measurement") == "none" else "error of its scores alone"
+        faults.add(f"the fit has no measurement {has} to vary", 'Fit with measurement="known" first')
     if naive is not None and not _same_study(fit, naive):
         faults.add(
             "naive is no fit of the same model to the same measures", 'Fit them with measurement="none"'

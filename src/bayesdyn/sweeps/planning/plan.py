@@ -161,10 +161,8 @@ def _path_name(spec: ModelSpec, path: str, faults: FaultList) -> str:
 
 def _check_fit(fit: xr.DataTree, faults: FaultList) -> None:
     if fit.attrs.get("measurement") not in ("known", "two_stage"):
-        faults.add(
-            f"the fit, with measurement {fit.attrs.get('measurement')!r}, has no standard errors to lessen",
-            'Fit with measurement="known" first',
-        )
+        has = "error" if fit.attrs.get("measurement") == "none" else "error of its scores alone"
+        faults.add(f"the fit has no measurement {has} to lessen", 'Fit with measurement="known" first')
     elif not set(RATER_BUDGET) <= set(map(str, fit["constant_data"].to_dataset().data_vars)):
         faults.add(
             "the fit does not hold the error budget of its raters",
