@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import jax
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
@@ -19,7 +20,8 @@ from bayesdyn.engines.pymc_engine import compile_problem, draw, same_shape
 from bayesdyn.engines.pymc_model import build
 from bayesdyn.engines.pymc_raters import add_raters, rated_data, rated_scores
 from bayesdyn.errors import InputError
-from bayesdyn.fitting.likelihood import hyperparameter_draws
+from bayesdyn.fitting.comparing import Predicted
+from bayesdyn.fitting.likelihood import hyperparameter_draws, scores_told
 from bayesdyn.structure.prior_draws import draw_raters
 from bayesdyn.structure.problem import prepare
 from bayesdyn.tables import RATER_PRIORS
@@ -230,6 +232,17 @@ def test_a_joint_fit_tells_of_its_raters_and_of_its_likelihood():
     np.testing.assert_allclose(
         said.sum("dyad").values.ravel(), dense_likelihood(fit, measures, spec), rtol=1e-9
     )
+    own = Predicted(
+        "loo",
+        "tiny",
+        pd.DataFrame({"dyad": [], "elpd": []}),
+        0.5,
+        "one",
+        scores_told(prepare(measures, spec, "joint")),
+    )
+    others = replace(own, scores=scores_told(prepare(measures, spec, "known")))
+    with pytest.raises(InputError, match=r"disclosure \(each rating\)"):
+        bd.compare({"joint": own, "known": others})
     with pytest.raises(InputError, match="what is replicated are scores"):
         bd.predictive(fit, measures, random_seed=1)
     with pytest.raises(InputError, match="folds leave out scores"):

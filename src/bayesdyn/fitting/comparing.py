@@ -158,7 +158,7 @@ def compare(models: Mapping[str, xr.DataTree | Predicted], *, draws: int = 400) 
             faults.add(
                 f"{first} predicts the scores of {', '.join(one.scores)}, {name} those of "
                 f"{', '.join(other.scores)}",
-                "Let both models have the same constructs, for example by a path fixed at 0",
+                "Let both have the same constructs, for example by a path fixed at 0, and take scores alike",
             )
         elif list(other.by_dyad["dyad"]) != list(one.by_dyad["dyad"]):
             faults.add(f"{first} and {name} predict different dyads", "Fit both to the same measures")

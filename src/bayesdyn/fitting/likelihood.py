@@ -115,8 +115,11 @@ def problem_of(fit: xr.DataTree) -> Problem:
 def scores_told(problem: Problem) -> list[str]:
     """Return the constructs whose scores a likelihood is the density of, sorted.
 
-    Where scores are taken as they are, those without an equation are given, like covariates.
+    Where scores are taken as they are, those without an equation are given, like covariates. The density of
+    a construct's ratings is another than that of its scores, and is told so.
     """
+    if problem.rated_by is not None:
+        return sorted(f"{name} (each rating)" for name in problem.constructs)
     return sorted(problem.endogenous if problem.measurement == "none" else problem.constructs)
 
 
