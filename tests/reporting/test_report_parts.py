@@ -10,7 +10,22 @@ from bayesdyn.reporting.counts import count_ratings
 from bayesdyn.reporting.slopes import simple_slopes
 from bayesdyn.reporting.study_tables import count_tables
 from bayesdyn.reporting.svg import ERROR, Canvas
-from bayesdyn.reporting.words import count, interval, listed, number, percent, probability, stopped
+from bayesdyn.reporting.words import (
+    MEASUREMENT_SAID,
+    count,
+    interval,
+    listed,
+    number,
+    percent,
+    probability,
+    stopped,
+)
+from bayesdyn.structure.language.spec import MEASUREMENTS
+
+
+def test_every_setting_of_measurement_has_its_sentence():
+    assert set(MEASUREMENT_SAID) == set(MEASUREMENTS)
+    assert len(set(MEASUREMENT_SAID.values())) == len(MEASUREMENTS)
 
 
 def test_slopes_are_own_path_plus_moderator_times_product(study):

@@ -20,7 +20,7 @@ from bayesdyn.reporting.agreement_figure import agreement_figure
 from bayesdyn.reporting.checks import check_inputs
 from bayesdyn.reporting.effects import effect_sections
 from bayesdyn.reporting.plan_figure import parts_in_words, plan_figure, plan_notes, plan_table
-from bayesdyn.reporting.words import count, level, probability
+from bayesdyn.reporting.words import MEASUREMENT_SAID, count, level, probability
 from bayesdyn.sweeps.planning.result import RatingPlan
 from bayesdyn.sweeps.sensitivity import Sensitivity
 
@@ -130,7 +130,8 @@ def _context(inputs: _Inputs) -> dict[str, object]:
     threshold = claims.attrs["threshold"]
     return {
         "model": fit.attrs.get("model", "model"),
-        "measurement": fit.attrs.get("measurement", ""),
+        "measurement": fit.attrs["measurement"],
+        "measurement_said": MEASUREMENT_SAID,
         "answer": answer.opening(lines, verdict.ok, answer.main_caveat(notes, identification)),
         "facts": _facts(fit),
         "claims": lines,

@@ -1,9 +1,20 @@
 """Numbers and sentences as the report prints them: a true minus sign, no false precision, plain words."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 ABSENT = "–"
+MEASUREMENT_SAID: Mapping[str, str] = MappingProxyType(
+    {
+        "none": "This fit takes the scores as free of error",
+        "two_stage": "Every construct has one standard error for all its scores",
+        "known": "Each score enters with its own standard error",
+        "propagated": "The fit is repeated at draws of the rater parameters, each with its own scores",
+        "joint": "The ratings' own likelihood is in the fit: raters and structure are learnt together",
+    }
+)
+"""How a fit takes the scores, by its setting of ``measurement``."""
 _MINUS = "\u2212"
 
 
