@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bayesdyn.engines import chain
+from bayesdyn.engines.pymc_covariance import LEAST_SD
 
 ROWS, SIZE = 5, 3
 
@@ -64,3 +65,20 @@ def test_draws_have_the_chains_mean_and_covariance(count):
         # The draw is linear in its noise: the map's outer product is the covariance, exactly.
         spread = jax.jacobian(draw)(still).reshape(count * SIZE, -1)
         np.testing.assert_allclose(spread @ spread.T, covariance, atol=1e-9)
+
+
+def test_integral_keeps_its_digits_where_innovations_are_as_small_as_priors_let_them():
+    """An AR(1) with an innovation SD of ``LEAST_SD``, against its covariance, which loses no digit there."""
+    count, lag, error = 200, 0.4, 0.7
+    score = np.random.default_rng(1).standard_normal(count)
+    now = np.stack([np.full((1, count), 1 / LEAST_SD), np.full((1, count), -1 / error)])
+    before = np.stack([np.full((1, count), -lag / LEAST_SD), np.zeros((1, count))])
+    before[..., 0] = 0.0
+    constant = np.stack([np.zeros(count), score / error])
+    with jax.enable_x64(True):
+        found = chain.log_integral(*(jnp.asarray(part) for part in (now, before, constant)))
+    root = np.linalg.inv(np.eye(count) - lag * np.eye(count, k=-1)) * LEAST_SD
+    cov = root @ root.T + error**2 * np.eye(count)
+    expected = -0.5 * (score @ np.linalg.solve(cov, score) + np.linalg.slogdet(cov)[1])
+    expected += count * (np.log(LEAST_SD) + np.log(error))
+    np.testing.assert_allclose(float(found), expected, atol=1e-6)

@@ -55,3 +55,14 @@ def test_far_out_the_factor_stays_finite():
     lower, potential = function({value: np.array([30.0, -30.0, 400.0]), sd: np.zeros(3)})
     assert np.isfinite(lower).all()
     assert np.isfinite(potential)
+
+
+@pytest.mark.parametrize(("log_sd", "partial"), [(np.log(0.9e-4), 0.0), (0.0, 10.0)])
+def test_next_to_singular_is_excluded(log_sd, partial):
+    with pm.Model() as model:
+        covariance_factor("c", 2, 1.0, 2.0)
+    value, sd = (model.rvs_to_values[model[f"c_{name}"]].name for name in ("partial", "sd"))
+    logp = model.compile_logp()
+    inside = {value: np.array([9.0]), sd: np.array([np.log(1.1e-4), 0.0])}
+    assert np.isfinite(logp(inside))
+    assert logp({value: np.array([partial]), sd: np.array([log_sd, 0.0])}) == -np.inf

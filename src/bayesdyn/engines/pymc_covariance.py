@@ -5,6 +5,14 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+LEAST_SD, LEAST_REST = 1e-4, 1e-8
+"""SDs (standardised scale), and 1 - r^2 of partial correlations, that are excluded below.
+
+No score could tell them from 0, and a precision of more than 1e8 leaves too few digits of a chain of states:
+further down a wrong density is higher than any right one, and a chain that gets there in its warm-up stays
+(docs/measured.md). The priors have about 1e-4 of their mass there.
+"""
+
 
 def covariance_factor(name: str, size: int, sd: float, eta: float) -> TensorVariable:
     """Return the Cholesky factor (size, size) of a covariance: half-normal SDs, LKJ correlations.
@@ -16,6 +24,7 @@ def covariance_factor(name: str, size: int, sd: float, eta: float) -> TensorVari
     ``name``, so that a graph can be evaluated at a given one.
     """
     scale = pm.HalfNormal(f"{name}_sd", sd, shape=size)
+    _exclude(f"{name}_least_sd", pt.min(scale) < LEAST_SD)
     factor = scale[:, None] if size == 1 else _correlated(name, scale, size, eta)
     factor.name = name
     return factor
@@ -28,6 +37,7 @@ def _correlated(name: str, scale: TensorVariable, size: int, eta: float) -> Tens
     # log(1 - tanh(x)^2), stable for large x.
     log_rest = 2 * (np.log(2.0) - pt.abs(raw) - pt.log1p(pt.exp(-2 * pt.abs(raw))))
     pm.Potential(f"{name}_lkj", pt.dot(eta + (size - 2 - columns) / 2, log_rest))
+    _exclude(f"{name}_least_rest", pt.min(log_rest) < np.log(LEAST_REST))
     place = np.zeros((size * size, len(rows)))
     place[rows * size + columns, np.arange(len(rows))] = 1.0
     partial = pt.dot(place, pt.tanh(raw)).reshape((size, size)) + np.eye(size)
@@ -35,6 +45,10 @@ def _correlated(name: str, scale: TensorVariable, size: int, eta: float) -> Tens
     before = np.triu(np.ones((size, size)), 1)
     rest = pt.exp(0.5 * pt.dot(pt.dot(place, log_rest).reshape((size, size)), before))
     return scale[:, None] * partial * rest * np.tril(np.ones((size, size)))
+
+
+def _exclude(name: str, beyond: TensorVariable) -> None:
+    pm.Potential(name, pt.switch(beyond, -np.inf, 0.0))
 
 
 def normal_potential(name: str, value: TensorVariable, factor: TensorVariable, kept: np.ndarray) -> None:
