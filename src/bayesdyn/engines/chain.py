@@ -67,9 +67,48 @@ def _backward(saved: tuple, cotangent: jax.Array) -> tuple[jax.Array, jax.Array,
 log_integral.defvjp(_forward, _backward)
 
 
+@jax.custom_vjp
+def integral_given(diagonal: jax.Array, below: jax.Array, linear: jax.Array) -> jax.Array:
+    """Return the log of the integral of exp(-x'Px/2 + b'x), less N M log(2 pi) / 2.
+
+    Parameters
+    ----------
+    diagonal, below
+        Blocks of P: (M, M, N) on the diagonal, and each exchange with the one before it.
+    linear
+        b, (M, N).
+    """
+    return _eliminate(diagonal, below, linear)[1]
+
+
+def _given_forward(
+    diagonal: jax.Array, below: jax.Array, linear: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    steps, value = _eliminate(diagonal, below, linear)
+    mean, covariance, cross = _moments(steps, linear.shape[-1])
+    earlier = _after_first(mean)
+    second = covariance + mean[:, None] * mean[None]
+    return value, (second, cross + mean[:, None] * earlier[None], mean)
+
+
+def _given_backward(
+    saved: tuple[jax.Array, ...], cotangent: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    second, second_cross, mean = saved
+    return -0.5 * cotangent * second, -cotangent * second_cross, cotangent * mean
+
+
+integral_given.defvjp(_given_forward, _given_backward)
+
+
 def draw_states(now: jax.Array, before: jax.Array, constant: jax.Array, noise: jax.Array) -> jax.Array:
     """Return states (M, N) of the chain for standard normal noise (M, N); their mean for zero noise."""
-    steps, _ = _eliminate(*_precision(now, before, constant))
+    return draw_given(*_precision(now, before, constant), noise)
+
+
+def draw_given(diagonal: jax.Array, below: jax.Array, linear: jax.Array, noise: jax.Array) -> jax.Array:
+    """Return the same for a chain given by its precision, as :func:`integral_given` takes it."""
+    steps, _ = _eliminate(diagonal, below, linear)
     parts, rest = [], noise
     for _ in steps[:-1]:
         rest = _even(rest)

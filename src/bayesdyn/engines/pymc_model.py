@@ -23,6 +23,7 @@ from bayesdyn.engines.pymc_equations import (
     stability,
 )
 from bayesdyn.engines.pymc_raters import add_raters, rated_data
+from bayesdyn.structure.free_paths import free_paths
 from bayesdyn.structure.language.priors import Priors, resolve_priors
 from bayesdyn.structure.language.terms import effect_names, residual_blocks
 from bayesdyn.structure.problem import Problem
@@ -178,8 +179,8 @@ def refit_data(problem: Problem) -> dict[str, np.ndarray]:
         "whitening": whitening(problem)[0],
         **({"excess": problem.excess} if problem.spec.time else {}),
         **(rated_data(problem.rated_by) if problem.rated_by is not None else {}),
-        "observed_session_mean": _observed_means(problem, problem.session_of, len(problem.sessions)),
-        "observed_dyad_mean": _observed_means(problem, problem.dyad_of, len(problem.dyads)),
+        "observed_session_mean": observed_means(problem, problem.session_of, len(problem.sessions)),
+        "observed_dyad_mean": observed_means(problem, problem.dyad_of, len(problem.dyads)),
     }
 
 
@@ -212,7 +213,8 @@ def _shrinkage(problem: Problem) -> np.ndarray:
     return 1.0 / (1.0 + problem.se**2)
 
 
-def _observed_means(problem: Problem, group: np.ndarray, groups: int) -> np.ndarray:
+def observed_means(problem: Problem, group: np.ndarray, groups: int) -> np.ndarray:
+    """Return (groups, C) means of the rated scores, 0 where none is: levels of constructs without a law."""
     weight = np.zeros((groups, len(problem.constructs)))
     total = np.zeros_like(weight)
     np.add.at(weight, group, problem.rated.astype(float))
@@ -222,18 +224,9 @@ def _observed_means(problem: Problem, group: np.ndarray, groups: int) -> np.ndar
 
 def _paths(problem: Problem, priors: Priors) -> TensorVariable:
     """Return the coefficients (path): free ones drawn once per label, fixed ones as constants."""
-    spec = problem.spec
-    keys = [path.label or path.name for path in spec.paths]
-    free = list(dict.fromkeys(key for key, path in zip(keys, spec.paths, strict=True) if path.fixed is None))
-    first = {key: path for key, path in reversed(list(zip(keys, spec.paths, strict=True)))}
-    numbers = np.array([priors.of_path(spec, first[key]).numbers for key in free]).reshape(len(free), 2)
-    fixed = np.array([path.fixed if path.fixed is not None else 0.0 for path in spec.paths])
-    pick = np.zeros((len(spec.paths), len(free)))
-    for p, (key, path) in enumerate(zip(keys, spec.paths, strict=True)):
-        if path.fixed is None:
-            pick[p, free.index(key)] = 1.0
-    drawn = pm.Normal("path_free", numbers[:, 0], numbers[:, 1], shape=len(free))
-    return pm.Deterministic("path", pt.dot(pick, drawn) + fixed, dims="path_name")
+    free = free_paths(problem.spec, priors)
+    drawn = pm.Normal("path_free", free.loc, free.sd, shape=len(free.loc))
+    return pm.Deterministic("path", pt.dot(free.pick, drawn) + free.fixed, dims="path_name")
 
 
 def _group_effects(problem: Problem, group: str, priors: Priors) -> TensorVariable:

@@ -1,0 +1,291 @@
+"""Paths, grand means and effects of groups, each a Gaussian block given the rest, and moves between them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesdyn.engines.gibbs.gaussian import Precisions, Quadratic, by_session, draw
+from bayesdyn.engines.gibbs.model import Effects, Law, Model, Unknowns
+from bayesdyn.engines.gibbs.sums import Sums
+from bayesdyn.structure.language.priors import resolve_priors
+from bayesdyn.structure.stability import SQUARINGS, party_lags
+
+type Indices = NDArray[np.int64]
+type Covariances = dict[str, jax.Array]
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """The updates of everything that sessions' innovations are affine in; all methods are traced."""
+
+    model: Model
+
+    @cached_property
+    def _lags(self):
+        return party_lags(self.model.problem.spec, self.model.problem.endogenous)
+
+    @cached_property
+    def _free_within(self) -> Indices:
+        """Return the free coefficients of paths within sessions."""
+        paths, _, _ = self.model.within
+        return np.flatnonzero(self.model.paths.pick[paths].any(axis=0))
+
+    @cached_property
+    def _free_between(self) -> Indices:
+        return np.setdiff1d(np.arange(len(self.model.paths.loc)), self._free_within)
+
+    @cached_property
+    def _dyad_means(self) -> bool:
+        """Return whether the means of dyads are used: what is moved between levels then changes them."""
+        start = self.model.problem.blocks
+        used = {level for entry in self.model.expansion.entries for level, _ in entry.means}
+        columns = [column for path in self.model.problem.terms.between for column in path]
+        return "dyad" in used or any(column >= start["dyad"] for column in columns)
+
+    @cached_property
+    def mean_blocks(self) -> list[Indices]:
+        """Return constructs (indices into V) in blocks: no term multiplies two means of one block."""
+        own = list(self.model.own)
+        apart = {
+            (own.index(a), own.index(b))
+            for entry in self.model.expansion.entries
+            for _, a in entry.means
+            for _, b in entry.means
+            if a != b and a in own and b in own
+        }
+        for p in self.model.between:
+            # A mean that a path between sessions makes of others moves with them.
+            names = self.model.problem.spec.paths[p].term.names
+            among = [
+                own.index(self.model.problem.constructs.index(one))
+                for one in names
+                if one in self.model.problem.endogenous
+            ]
+            outcome = self.model.problem.terms.path_outcome[p]
+            linked = [(a, b) for a in [*among, outcome] for b in [*among, outcome] if a != b]
+            if apart or len(among) > 1:
+                apart |= set(linked)
+        blocks: list[list[int]] = []
+        for v in range(len(own)):
+            for block in blocks:
+                if not any((v, other) in apart for other in block):
+                    block.append(v)
+                    break
+            else:
+                blocks.append([v])
+        return [np.array(block) for block in blocks]
+
+    def effect_blocks(self, name: str) -> list[Indices]:
+        """Return a group's effects in blocks that the innovations are affine in together."""
+        places, outcomes = self.model.intercepts[name]
+        slopes = np.setdiff1d(np.arange(self.model.effect_counts[name][1]), places)
+        blocks = [places[np.isin(outcomes, block)] for block in self.mean_blocks]
+        blocks = [block for block in blocks if block.size]
+        with_means = {entry.term for entry in self.model.expansion.entries if entry.means}
+        if slopes.size and not with_means & set(self.model.problem.terms.slope_term) and len(blocks) <= 1:
+            return [np.sort(np.concatenate([*blocks, slopes]))]
+        return [*blocks, slopes] if slopes.size else blocks
+
+    def stable(self, path: jax.Array) -> jax.Array:
+        """Return whether the lags of every party are stable, by the rule of both engines."""
+        found = jnp.asarray(True)
+        for lags in self._lags:
+            power = jnp.asarray(lags.matrix).at[lags.rows, lags.columns].set(path[lags.paths])
+            for _ in range(SQUARINGS):
+                power = power @ power
+            found = found & (jnp.sum(power**2) < 1.0)
+        return found
+
+    def draw_paths(self, key: jax.Array, unknowns: Unknowns, sums: Sums, precisions: Precisions) -> Unknowns:
+        """Draw the paths within sessions; those between, one by one."""
+        keys = jax.random.split(key, 1 + len(self._free_between))
+        unknowns = self._draw_within(keys[0], unknowns, sums, precisions)
+        for own, f in zip(keys[1:], self._free_between, strict=True):
+            unknowns = self._draw_between(own, int(f), unknowns, sums, precisions)
+        return unknowns
+
+    def _draw_within(
+        self, key: jax.Array, unknowns: Unknowns, sums: Sums, precisions: Precisions
+    ) -> Unknowns:
+        model, at = self.model, self._free_within
+        if not at.size:
+            return unknowns
+        paths, terms, outcomes = model.within
+        path = model.path(unknowns.free)
+        by_session_, by_dyad = model.levels(path, unknowns.level_mean, unknowns.effects)
+        expanded = model.expanded(by_session_, by_dyad)
+        held = model.common(jnp.asarray(model.paths.fixed)) + model.slopes(unknowns.effects)
+        law = model.law_at(held, expanded, by_session_)
+        moved = jnp.einsum("sux,stx->sut", sums.gram, expanded)
+        products = jnp.einsum("stu,sux->tx", expanded, moved)
+        toward = precisions.later @ jnp.einsum("svu,sut->vt", law.weights, moved)
+        pick = model.paths.pick[np.ix_(paths, at)]
+        own = precisions.later[outcomes][:, outcomes] * products[terms][:, terms]
+        tau = 1 / model.paths.sd[at] ** 2
+        quadratic = Quadratic(
+            pick.T @ own @ pick + np.diag(tau), pick.T @ toward[outcomes, terms] + tau * model.paths.loc[at]
+        )
+        # A draw of the untruncated normal, taken if stable: a Metropolis step on the truncated one.
+        free = unknowns.free.at[at].set(draw(key, quadratic))
+        taken = self.stable(model.path(free))
+        return unknowns._replace(free=jnp.where(taken, free, unknowns.free))
+
+    def _draw_between(
+        self, key: jax.Array, f: int, unknowns: Unknowns, sums: Sums, precisions: Precisions
+    ) -> Unknowns:
+        def law(value: jax.Array) -> Law:
+            path = self.model.path(unknowns.free.at[f].set(value))
+            return self.model.law(path, unknowns.level_mean, unknowns.effects)
+
+        base, tangent = jax.jvp(law, (unknowns.free[f],), (jnp.ones(()),))
+        seen = by_session(
+            base,
+            Law(tangent.weights[:, None], tangent.means[:, None]),
+            unknowns.free[f][None],
+            sums,
+            precisions,
+        )
+        tau = 1 / self.model.paths.sd[f] ** 2
+        total = Quadratic(
+            jnp.sum(seen.precision, axis=0) + tau,
+            jnp.sum(seen.linear, axis=0) + tau * self.model.paths.loc[f],
+        )
+        return unknowns._replace(free=unknowns.free.at[f].set(draw(key, total)[0]))
+
+    def draw_means(self, key: jax.Array, unknowns: Unknowns, sums: Sums, precisions: Precisions) -> Unknowns:
+        """Draw the grand means, block by block."""
+        loc, sd = resolve_priors(self.model.problem.spec)["mean"].numbers
+        path = self.model.path(unknowns.free)
+        for own, block in zip(jax.random.split(key, len(self.mean_blocks)), self.mean_blocks, strict=True):
+            at = unknowns.level_mean[block]
+
+            def law(value: jax.Array, block: Indices = block, unknowns: Unknowns = unknowns) -> Law:
+                return self.model.law(path, unknowns.level_mean.at[block].set(value), unknowns.effects)
+
+            base, tangent = law(at), jax.jacfwd(law)(at)
+            moved = Law(jnp.moveaxis(tangent.weights, -1, 1), jnp.moveaxis(tangent.means, -1, 1))
+            seen = by_session(base, moved, at, sums, precisions)
+            total = Quadratic(
+                jnp.sum(seen.precision, axis=0) + jnp.eye(len(block)) / sd**2,
+                jnp.sum(seen.linear, axis=0) + loc / sd**2,
+            )
+            unknowns = unknowns._replace(level_mean=unknowns.level_mean.at[block].set(draw(own, total)))
+        return unknowns
+
+    def draw_effects(
+        self,
+        key: jax.Array,
+        name: str,
+        unknowns: Unknowns,
+        sums: Sums,
+        precisions: Precisions,
+        inverse: jax.Array,
+    ) -> Unknowns:
+        """Draw the effects of one kind of group; ``inverse`` (E, E) is that of their covariance."""
+        groups, count = self.model.effect_counts[name]
+        of, path = self.model.groups[name], self.model.path(unknowns.free)
+        blocks = self.effect_blocks(name)
+        for own, block in zip(jax.random.split(key, len(blocks)), blocks, strict=True):
+            effect = unknowns.effects[name]
+
+            def law(moved: jax.Array, effect: jax.Array = effect, block: Indices = block) -> Law:
+                every: Effects = {**unknowns.effects, name: effect.at[:, block].add(moved)}
+                return self.model.law(path, unknowns.level_mean, every)
+
+            # A session's law knows its own group only: all groups are moved at once.
+            base, tangent = law(jnp.zeros(len(block))), jax.jacfwd(law)(jnp.zeros(len(block)))
+            seen = by_session(
+                base,
+                Law(jnp.moveaxis(tangent.weights, -1, 1), jnp.moveaxis(tangent.means, -1, 1)),
+                effect[:, block][of],
+                sums,
+                precisions,
+            )
+            rest = np.setdiff1d(np.arange(count), block)
+            prior = inverse[block][:, block]
+            total = Quadratic(
+                jax.ops.segment_sum(seen.precision, of, groups) + prior,
+                jax.ops.segment_sum(seen.linear, of, groups) - effect[:, rest] @ inverse[rest][:, block],
+            )
+            effects = {**unknowns.effects, name: effect.at[:, block].set(draw(own, total))}
+            unknowns = unknowns._replace(effects=effects)
+        return unknowns
+
+    def shift(self, key: jax.Array, name: str, unknowns: Unknowns, inverse: jax.Array) -> Unknowns:
+        """Move what effects share into grand means and paths: nothing that a score sees changes.
+
+        Means and effects are drawn given the other, which alone mixes slowly; this draws the common part
+        from its prior given their sums (a generalised Gibbs move, Liu & Sabatti 2000, Biometrika 87, 353-369).
+        """
+        target, place, loc, tau = self._common(name)
+        if not target.size or (self._dyad_means and self.model.problem.grouping(name).of_dyad is None):
+            return unknowns
+        effect = unknowns.effects[name]
+        now = jnp.concatenate([unknowns.level_mean, unknowns.free])[target]
+        total = Quadratic(
+            jnp.diag(tau) + len(effect) * inverse[place][:, place],
+            tau * (loc - now) + (jnp.sum(effect, axis=0) @ inverse)[place],
+        )
+        step = draw(key, total)
+        every = jnp.concatenate([unknowns.level_mean, unknowns.free]).at[target].add(step)
+        means, free = jnp.split(every, [len(unknowns.level_mean)])
+        moved = unknowns._replace(
+            level_mean=means,
+            free=free,
+            effects={**unknowns.effects, name: effect.at[:, place].add(-step)},
+        )
+        taken = self.stable(self.model.path(free))
+        return jax.tree.map(lambda new, old: jnp.where(taken, new, old), moved, unknowns)
+
+    def _common(self, name: str) -> tuple[Indices, Indices, NDArray[np.float64], NDArray[np.float64]]:
+        """Return the grand means and free paths that a group's effects deviate from.
+
+        Their places among means and free coefficients, joined; the effects'; their priors.
+        """
+        model, table = self.model, self.model.problem.terms
+        mean_loc, mean_sd = resolve_priors(model.problem.spec)["mean"].numbers
+        found = [
+            (int(v), int(place), mean_loc, mean_sd) for place, v in zip(*model.intercepts[name], strict=True)
+        ]
+        paths, terms, outcomes = model.within
+        for slope in table.in_group(name):
+            same = (terms == table.slope_term[slope]) & (outcomes == table.slope_outcome[slope])
+            for p in paths[same]:
+                free = np.flatnonzero(model.paths.pick[p])
+                if free.size and model.paths.pick[:, free[0]].sum() == 1:
+                    f = int(free[0])
+                    at = len(model.own) + f
+                    found.append((at, int(table.slope_effect[slope]), model.paths.loc[f], model.paths.sd[f]))
+        target, place, loc, sd = (
+            (np.array(part) for part in zip(*found, strict=True)) if found else [np.array([], int)] * 4
+        )
+        return target, place, loc, 1 / np.asarray(sd, dtype=float) ** 2
+
+    def shift_down(self, key: jax.Array, unknowns: Unknowns, inverses: Covariances) -> Unknowns:
+        """Move what the sessions of a dyad share into the dyad's effects, and back."""
+        if not {"dyad", "session"} <= set(unknowns.effects) or self._dyad_means:
+            return unknowns
+        places = {name: dict(zip(v, p, strict=True)) for name, (p, v) in self.model.intercepts.items()}
+        shared = sorted(set(places["dyad"]) & set(places["session"]))
+        if not shared:
+            return unknowns
+        up, down = (np.array([places[name][v] for v in shared]) for name in ("dyad", "session"))
+        of = self.model.problem.dyad_of_session
+        dyad, session = unknowns.effects["dyad"], unknowns.effects["session"]
+        counts = jnp.bincount(of, length=len(dyad)).astype(dyad.dtype)
+        total = Quadratic(
+            inverses["dyad"][up][:, up] + counts[:, None, None] * inverses["session"][down][:, down],
+            jax.ops.segment_sum(session @ inverses["session"], of, len(dyad))[:, down]
+            - (dyad @ inverses["dyad"])[:, up],
+        )
+        step = draw(key, total)
+        effects = {
+            **unknowns.effects,
+            "dyad": dyad.at[:, up].add(step),
+            "session": session.at[:, down].add(-step[of]),
+        }
+        return unknowns._replace(effects=effects)

@@ -1,0 +1,199 @@
+"""A problem as the constants of the sweeps, and the functions of the unknowns that all blocks share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesdyn.engines.gibbs.expansion import Expansion, expand
+from bayesdyn.engines.pymc_model import observed_means
+from bayesdyn.structure.free_paths import FreePaths, free_paths
+from bayesdyn.structure.language.priors import resolve_priors
+from bayesdyn.structure.language.terms import (
+    between_order,
+    effect_names,
+    intercept_places,
+    residual_blocks,
+)
+from bayesdyn.structure.problem import Problem
+
+type Effects = Mapping[str, jax.Array]
+
+
+class Unknowns(NamedTuple):
+    """All that is drawn, but for the states.
+
+    Attributes
+    ----------
+    free, level_mean
+        (F,) free coefficients, (V,) grand means.
+    effects
+        (groups, effects) by kind of group.
+    factors
+        Unconstrained covariance factors (:mod:`.spreads`) by name: ``residual_0``, ..., ``start``, and kinds
+        of group.
+    kappa_raw
+        (C,) kappa by its prior SD.
+    """
+
+    free: jax.Array
+    level_mean: jax.Array
+    effects: dict[str, jax.Array]
+    factors: dict[str, jax.Array]
+    kappa_raw: jax.Array
+
+
+class Law(NamedTuple):
+    """What sessions say of innovations: w (S, V, U) of columns, and the means (S, V) that starts are about."""
+
+    weights: jax.Array
+    means: jax.Array
+
+
+@dataclass(frozen=True)
+class Model:
+    """Constants of a problem: S sessions, D dyads, V constructs with a law, U monomials, T terms."""
+
+    problem: Problem
+
+    @cached_property
+    def expansion(self) -> Expansion:
+        """Return the terms in raw columns."""
+        return expand(self.problem)
+
+    @cached_property
+    def paths(self) -> FreePaths:
+        """Return the free coefficients."""
+        return free_paths(self.problem.spec, resolve_priors(self.problem.spec))
+
+    @cached_property
+    def own(self) -> NDArray[np.int64]:
+        """Return the constructs (V,) that have a law."""
+        return np.array([self.problem.constructs.index(name) for name in self.problem.endogenous])
+
+    @cached_property
+    def blocks(self) -> tuple[tuple[int, ...], ...]:
+        """Return the constructs whose residuals covary."""
+        return residual_blocks(self.problem.spec, self.problem.endogenous)
+
+    @cached_property
+    def within(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return the paths within sessions, their terms and their outcomes."""
+        table = self.problem.terms
+        paths = np.flatnonzero(table.path_term >= 0)
+        return paths, table.path_term[paths], table.path_outcome[paths]
+
+    @cached_property
+    def between(self) -> list[int]:
+        """Return the paths between sessions, each after those that it needs."""
+        return between_order(self.problem.spec, self.problem.terms)
+
+    @cached_property
+    def groups(self) -> dict[str, NDArray[np.int64]]:
+        """Return the group of each session by kind of group, of those that something varies by."""
+        return {name: self.problem.grouping(name).of_session for name in self.problem.spec.groups}
+
+    @cached_property
+    def effect_counts(self) -> dict[str, tuple[int, int]]:
+        """Return (groups, effects) by kind of group."""
+        return {
+            name: (len(self.problem.grouping(name).labels), len(effect_names(self.problem.spec, name)))
+            for name in self.groups
+        }
+
+    @cached_property
+    def intercepts(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Return, by kind of group, which effects are intercepts, and their outcomes."""
+        return {
+            name: intercept_places(self.problem.spec, name, self.problem.endogenous) for name in self.groups
+        }
+
+    @cached_property
+    def _observed(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        problem = self.problem
+        lawless = np.array([name not in problem.endogenous for name in problem.constructs], dtype=float)
+        by_session = observed_means(problem, problem.session_of, len(problem.sessions)) * lawless
+        return by_session, observed_means(problem, problem.dyad_of, len(problem.dyads)) * lawless
+
+    def path(self, free: jax.Array) -> jax.Array:
+        """Return every path (P,)."""
+        return self.paths.pick @ free + self.paths.fixed
+
+    def levels(self, path: jax.Array, level_mean: jax.Array, effects: Effects) -> tuple[jax.Array, jax.Array]:
+        """Return latent means by session (S, C) and by dyad, seen from each session (S, C)."""
+        problem = self.problem
+        of_session, of_dyad = self._observed
+        by_dyad = jnp.asarray(of_dyad).at[:, self.own].add(level_mean)[problem.dyad_of_session]
+        in_session = jnp.zeros_like(by_dyad)
+        for name, effect in effects.items():
+            places, outcomes = self.intercepts[name]
+            moved = effect[:, places][self.groups[name]]
+            at = self.own[outcomes]
+            if problem.grouping(name).of_dyad is not None:
+                by_dyad = by_dyad.at[:, at].add(moved)
+            else:
+                in_session = in_session.at[:, at].add(moved)
+        by_session = by_dyad + in_session + of_session - of_dyad[problem.dyad_of_session]
+        first = problem.blocks["session"]
+        for p in self.between:
+            both = jnp.concatenate([by_session, by_dyad], axis=1)
+            term = jnp.prod(both[:, np.array(problem.terms.between[p]) - first], axis=1)
+            outcome = self.own[problem.terms.path_outcome[p]]
+            by_session = by_session.at[:, outcome].add(path[p] * term)
+        return by_session, by_dyad
+
+    def expanded(self, by_session: jax.Array, by_dyad: jax.Array) -> jax.Array:
+        """Return the terms in monomials, by session: (S, T, U)."""
+        means = {"session": by_session, "dyad": by_dyad}
+        fixed = np.zeros((len(self.problem.terms.names), len(self.expansion.monomials)))
+        varying = []
+        for entry in self.expansion.entries:
+            if not entry.means:
+                fixed[entry.term, entry.monomial] += entry.sign
+                continue
+            value = jnp.full(len(by_session), entry.sign)
+            for level, c in entry.means:
+                value = value * means[level][:, c]
+            varying.append((entry.term, entry.monomial, value))
+        every = jnp.broadcast_to(fixed, (len(by_session), *fixed.shape))
+        if varying:
+            terms, monomials, values = zip(*varying, strict=True)
+            every = every.at[:, np.array(terms), np.array(monomials)].add(jnp.stack(values, axis=1))
+        return every
+
+    def slopes(self, effects: Effects) -> jax.Array:
+        """Return how far coefficients deviate in each session: (S, T, V)."""
+        table = self.problem.terms
+        shape = (len(self.problem.sessions), len(table.names), len(self.problem.endogenous))
+        found = jnp.zeros(shape)
+        for name, effect in effects.items():
+            at = table.in_group(name)
+            if at.size:
+                moved = effect[:, table.slope_effect[at]][self.groups[name]]
+                found = found.at[:, table.slope_term[at], table.slope_outcome[at]].add(moved)
+        return found
+
+    def common(self, path: jax.Array) -> jax.Array:
+        """Return the coefficient of each term in each equation, (T, V)."""
+        paths, terms, outcomes = self.within
+        shape = (len(self.problem.terms.names), len(self.problem.endogenous))
+        return jnp.zeros(shape).at[terms, outcomes].add(path[paths])
+
+    def law(self, path: jax.Array, level_mean: jax.Array, effects: Effects) -> Law:
+        """Return the innovations' weights of the columns, and the means that starts are about."""
+        by_session, by_dyad = self.levels(path, level_mean, effects)
+        coefficient = self.common(path) + self.slopes(effects)
+        return self.law_at(coefficient, self.expanded(by_session, by_dyad), by_session)
+
+    def law_at(self, coefficient: jax.Array, expanded: jax.Array, by_session: jax.Array) -> Law:
+        """Return the law for coefficients (S, T, V) of expanded terms (S, T, U)."""
+        means = by_session[:, self.own]
+        weights = -jnp.einsum("stv,stu->svu", coefficient, expanded)
+        outcomes = np.arange(len(self.own))
+        weights = weights.at[:, outcomes, self.expansion.own].add(1.0)
+        return Law(weights.at[:, :, 0].add(-means), means)

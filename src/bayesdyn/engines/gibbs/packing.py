@@ -1,0 +1,57 @@
+"""Exchanges in chunks of equal length: sessions are packed one after the other, none padded to the longest.
+
+A chunk belongs to one session, so what a session shares is gathered by chunk, and sums over a session are
+sums within chunks first. Idle places fill the last chunk of each session.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SIZES = (4, 8, 16, 32)
+_MOST_IDLE = 0.2  # of all places
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where N exchanges stand in H chunks of B places.
+
+    Attributes
+    ----------
+    exchange
+        (H, B) the exchange at each place; idle places repeat their session's last one.
+    filled
+        (H, B) whether an exchange stands there.
+    session
+        (H,) session of each chunk.
+    place
+        (N,) place of each exchange in the flattened chunks.
+    """
+
+    exchange: NDArray[np.int64]
+    filled: NDArray[np.bool_]
+    session: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+    def laid(self, values: NDArray[np.float64], idle: float = 0.0) -> NDArray[np.float64]:
+        """Return values (N, ...) in chunks, exchanges last: (..., H, B)."""
+        spread = np.moveaxis(values[self.exchange], (0, 1), (-2, -1))
+        return np.where(self.filled, spread, idle)
+
+
+def pack(session_of: NDArray[np.int64]) -> Packing:
+    """Pack exchanges, sessions one after the other, into the longest chunks that leave few places idle."""
+    length = np.bincount(session_of)
+    best = _SIZES[0]
+    for size in _SIZES:
+        places = size * np.sum(-(-length // size))
+        if 1 - len(session_of) / places <= _MOST_IDLE:
+            best = size
+    chunks = -(-length // best)
+    session = np.repeat(np.arange(len(length)), chunks)
+    first_chunk, first = np.cumsum(chunks) - chunks, np.cumsum(length) - length
+    within = (np.arange(len(session)) - first_chunk[session])[:, None] * best + np.arange(best)
+    filled = within < length[session][:, None]
+    exchange = first[session][:, None] + np.minimum(within, length[session][:, None] - 1)
+    return Packing(exchange, filled, session, np.flatnonzero(filled.ravel()))
