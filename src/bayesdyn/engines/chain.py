@@ -245,7 +245,7 @@ def _even(blocks: jax.Array) -> jax.Array:
 def _even_precision(blocks: jax.Array) -> jax.Array:
     if blocks.shape[-1] % 2 == 0:
         return blocks
-    return jnp.concatenate([blocks, jnp.eye(len(blocks))[..., None]], axis=-1)
+    return jnp.concatenate([blocks, jnp.eye(len(blocks), dtype=blocks.dtype)[..., None]], axis=-1)
 
 
 def _next(blocks: jax.Array) -> jax.Array:

@@ -1,5 +1,6 @@
 """Paths, grand means and effects of groups, each a Gaussian block given the rest, and moves between them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,8 @@ from bayesdyn.engines.gibbs.model import Effects, Law, Model, Unknowns
 from bayesdyn.engines.gibbs.sums import Sums
 from bayesdyn.structure.language.priors import resolve_priors
 from bayesdyn.structure.stability import SQUARINGS, party_lags
+
+_NONE = np.empty(0, dtype=np.int64)
 
 type Indices = NDArray[np.int64]
 type Covariances = dict[str, jax.Array]
@@ -134,86 +137,92 @@ class Coefficients:
         taken = self.stable(model.path(free))
         return unknowns._replace(free=jnp.where(taken, free, unknowns.free))
 
+    def _seen(
+        self,
+        law: Callable[[jax.Array, Indices | None], Law],
+        columns: Indices,
+        at: jax.Array,
+        sums: Sums,
+        precisions: Precisions,
+    ) -> Quadratic:
+        """Return what each session says of x (K,), which is at (S, K); ``law`` of how far x is moved."""
+        still = jnp.zeros(at.shape[1])
+        tangent = jax.jacfwd(lambda moved: law(moved, columns))(still)
+        moved = Law(jnp.moveaxis(tangent.weights, -1, 1), jnp.moveaxis(tangent.means, -1, 1))
+        return by_session(law(still, None), moved, columns, at, sums, precisions)
+
     def _draw_between(
         self, key: jax.Array, f: int, unknowns: Unknowns, sums: Sums, precisions: Precisions
     ) -> Unknowns:
-        def law(value: jax.Array) -> Law:
-            path = self.model.path(unknowns.free.at[f].set(value))
-            return self.model.law(path, unknowns.level_mean, unknowns.effects)
+        def law(moved: jax.Array, columns: Indices | None) -> Law:
+            path = self.model.path(unknowns.free.at[f].add(moved[0]))
+            return self.model.law(path, unknowns.level_mean, unknowns.effects, columns)
 
-        base, tangent = jax.jvp(law, (unknowns.free[f],), (jnp.ones(()),))
-        seen = by_session(
-            base,
-            Law(tangent.weights[:, None], tangent.means[:, None]),
-            unknowns.free[f][None],
-            sums,
-            precisions,
+        at = jnp.broadcast_to(unknowns.free[f], (len(sums.starts), 1))
+        seen = self._seen(law, self.model.touched(True, _NONE), at, sums, precisions)
+        prior = Quadratic(
+            jnp.eye(1) / self.model.paths.sd[f] ** 2, (self.model.paths.loc / self.model.paths.sd**2)[f, None]
         )
-        tau = 1 / self.model.paths.sd[f] ** 2
-        total = Quadratic(
-            jnp.sum(seen.precision, axis=0) + tau,
-            jnp.sum(seen.linear, axis=0) + tau * self.model.paths.loc[f],
-        )
-        return unknowns._replace(free=unknowns.free.at[f].set(draw(key, total)[0]))
+        return unknowns._replace(free=unknowns.free.at[f].set(draw(key, _total(seen, prior))[0]))
 
     def draw_means(self, key: jax.Array, unknowns: Unknowns, sums: Sums, precisions: Precisions) -> Unknowns:
         """Draw the grand means, block by block."""
         loc, sd = resolve_priors(self.model.problem.spec)["mean"].numbers
-        path = self.model.path(unknowns.free)
+        path, columns = self.model.path(unknowns.free), self.model.touched(True, _NONE)
         for own, block in zip(jax.random.split(key, len(self.mean_blocks)), self.mean_blocks, strict=True):
-            at = unknowns.level_mean[block]
+            level_mean = unknowns.level_mean
 
-            def law(value: jax.Array, block: Indices = block, unknowns: Unknowns = unknowns) -> Law:
-                return self.model.law(path, unknowns.level_mean.at[block].set(value), unknowns.effects)
+            def law(
+                moved: jax.Array,
+                columns: Indices | None,
+                block: Indices = block,
+                level_mean: jax.Array = level_mean,
+            ) -> Law:
+                return self.model.law(path, level_mean.at[block].add(moved), unknowns.effects, columns)
 
-            base, tangent = law(at), jax.jacfwd(law)(at)
-            moved = Law(jnp.moveaxis(tangent.weights, -1, 1), jnp.moveaxis(tangent.means, -1, 1))
-            seen = by_session(base, moved, at, sums, precisions)
-            total = Quadratic(
-                jnp.sum(seen.precision, axis=0) + jnp.eye(len(block)) / sd**2,
-                jnp.sum(seen.linear, axis=0) + loc / sd**2,
-            )
-            unknowns = unknowns._replace(level_mean=unknowns.level_mean.at[block].set(draw(own, total)))
+            at = jnp.broadcast_to(level_mean[block], (len(sums.starts), len(block)))
+            prior = Quadratic(jnp.eye(len(block)) / sd**2, jnp.full(len(block), loc / sd**2))
+            total = _total(self._seen(law, columns, at, sums, precisions), prior)
+            unknowns = unknowns._replace(level_mean=level_mean.at[block].set(draw(own, total)))
         return unknowns
+
+    def of_effects(
+        self, name: str, block: Indices, unknowns: Unknowns, sums: Sums, precisions: Precisions
+    ) -> Quadratic:
+        """Return what the sessions of each group say of a block of its effects, (groups, K)."""
+        of, path = self.model.groups[name], self.model.path(unknowns.free)
+        effect = unknowns.effects[name]
+
+        def law(moved: jax.Array, columns: Indices | None) -> Law:
+            # A session's law knows its own group only: all groups are moved at once.
+            every: Effects = {**unknowns.effects, name: effect.at[:, block].add(moved)}
+            return self.model.law(path, unknowns.level_mean, every, columns)
+
+        table = self.model.problem.terms
+        slopes = [slope for slope in table.in_group(name) if table.slope_effect[slope] in block]
+        intercepts = bool(np.isin(block, self.model.intercepts[name][0]).any())
+        columns = self.model.touched(intercepts, table.slope_term[slopes])
+        seen = self._seen(law, columns, effect[:, block][of], sums, precisions)
+        groups = len(effect)
+        return Quadratic(*(jax.ops.segment_sum(part, of, groups) for part in seen))
 
     def draw_effects(
         self,
         key: jax.Array,
         name: str,
+        block: Indices,
+        seen: Quadratic,
         unknowns: Unknowns,
-        sums: Sums,
-        precisions: Precisions,
         inverse: jax.Array,
     ) -> Unknowns:
-        """Draw the effects of one kind of group; ``inverse`` (E, E) is that of their covariance."""
-        groups, count = self.model.effect_counts[name]
-        of, path = self.model.groups[name], self.model.path(unknowns.free)
-        blocks = self.effect_blocks(name)
-        for own, block in zip(jax.random.split(key, len(blocks)), blocks, strict=True):
-            effect = unknowns.effects[name]
-
-            def law(moved: jax.Array, effect: jax.Array = effect, block: Indices = block) -> Law:
-                every: Effects = {**unknowns.effects, name: effect.at[:, block].add(moved)}
-                return self.model.law(path, unknowns.level_mean, every)
-
-            # A session's law knows its own group only: all groups are moved at once.
-            base, tangent = law(jnp.zeros(len(block))), jax.jacfwd(law)(jnp.zeros(len(block)))
-            seen = by_session(
-                base,
-                Law(jnp.moveaxis(tangent.weights, -1, 1), jnp.moveaxis(tangent.means, -1, 1)),
-                effect[:, block][of],
-                sums,
-                precisions,
-            )
-            rest = np.setdiff1d(np.arange(count), block)
-            prior = inverse[block][:, block]
-            total = Quadratic(
-                jax.ops.segment_sum(seen.precision, of, groups) + prior,
-                jax.ops.segment_sum(seen.linear, of, groups) - effect[:, rest] @ inverse[rest][:, block],
-            )
-            effects = {**unknowns.effects, name: effect.at[:, block].set(draw(own, total))}
-            unknowns = unknowns._replace(effects=effects)
-        return unknowns
+        """Draw a block of effects; ``inverse`` (E, E) is that of their covariance."""
+        effect = unknowns.effects[name]
+        rest = np.setdiff1d(np.arange(effect.shape[1]), block)
+        total = Quadratic(
+            seen.precision + inverse[block][:, block], seen.linear - effect[:, rest] @ inverse[rest][:, block]
+        )
+        effects = {**unknowns.effects, name: effect.at[:, block].set(draw(key, total))}
+        return unknowns._replace(effects=effects)
 
     def shift(self, key: jax.Array, name: str, unknowns: Unknowns, inverse: jax.Array) -> Unknowns:
         """Move what effects share into grand means and paths: nothing that a score sees changes.
@@ -289,3 +298,8 @@ class Coefficients:
             "session": session.at[:, down].add(-step[of]),
         }
         return unknowns._replace(effects=effects)
+
+
+def _total(seen: Quadratic, prior: Quadratic) -> Quadratic:
+    """Return what all sessions and the prior say together."""
+    return Quadratic(*(jnp.sum(part, axis=0) + known for part, known in zip(seen, prior, strict=True)))

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.model import Law
 from bayesdyn.engines.gibbs.sums import Sums
@@ -23,30 +25,38 @@ class Quadratic(NamedTuple):
     linear: jax.Array
 
 
-def by_session(law: Law, tangent: Law, at: jax.Array, sums: Sums, precisions: Precisions) -> Quadratic:
-    """Return what each session says of K unknowns x at which the law is affine.
+def by_session(
+    law: Law, tangent: Law, columns: NDArray[np.int64], at: jax.Array, sums: Sums, precisions: Precisions
+) -> Quadratic:
+    """Return what each session says of K unknowns x that the law is affine in.
 
     Parameters
     ----------
     law
         The law at the present x.
     tangent
-        Its derivatives: weights (S, K, V, U), means (S, K, V).
+        Its derivatives: weights (S, K, V, columns), means (S, K, V).
+    columns
+        The columns whose weights move with x.
     at
-        The present x, (S, K) or (K,).
+        The present x, (S, K).
     """
-    weights = law.weights - jnp.einsum(
-        "...k,skvu->svu" if at.ndim == 1 else "sk,skvu->svu", at, tangent.weights
-    )
-    means = law.means - jnp.einsum("...k,skv->sv" if at.ndim == 1 else "sk,skv->sv", at, tangent.means)
-    seen = jnp.einsum(
-        "vw,skwu->skvu", precisions.later, jnp.einsum("skvu,sux->skvx", tangent.weights, sums.gram)
-    )
+    seen = jnp.einsum("vw,swu->svu", precisions.later, law.weights @ sums.gram[:, :, columns])
+    weighted = jnp.einsum("vw,skwu->skvu", precisions.later, tangent.weights)
+    products = jnp.einsum("skvu,sux->skvx", weighted, sums.gram[:, columns][:, :, columns])
     at_start = jnp.einsum("vw,skw->skv", precisions.start, tangent.means)
-    precision = jnp.einsum("skvu,sjvu->skj", seen, tangent.weights)
-    precision = precision + jnp.einsum("skv,sjv->skj", at_start, tangent.means)
-    linear = -jnp.einsum("skvu,svu->sk", seen, weights)
-    return Quadratic(precision, linear + jnp.einsum("skv,sv->sk", at_start, sums.starts - means))
+    count = at.shape[1]
+    precision = _flat(products, 2) @ jnp.swapaxes(_flat(tangent.weights, 2), 1, 2)
+    precision = precision + at_start @ jnp.swapaxes(tangent.means, 1, 2)
+    linear = jnp.einsum("skv,sv->sk", at_start, sums.starts - law.means)
+    linear = linear - jnp.einsum("skx,sx->sk", _flat(tangent.weights, 2), _flat(seen, 1))
+    # The law is at the present x: back to where x is 0.
+    assert precision.shape[1:] == (count, count)
+    return Quadratic(precision, linear + jnp.einsum("skj,sj->sk", precision, at))
+
+
+def _flat(values: jax.Array, kept: int) -> jax.Array:
+    return values.reshape(*values.shape[:kept], -1)
 
 
 def draw(key: jax.Array, quadratic: Quadratic) -> jax.Array:

@@ -147,19 +147,25 @@ class Model:
             by_session = by_session.at[:, outcome].add(path[p] * term)
         return by_session, by_dyad
 
-    def expanded(self, by_session: jax.Array, by_dyad: jax.Array) -> jax.Array:
-        """Return the terms in monomials, by session: (S, T, U)."""
+    def expanded(
+        self, by_session: jax.Array, by_dyad: jax.Array, columns: NDArray[np.int64] | None = None
+    ) -> jax.Array:
+        """Return the terms in monomials, by session: (S, T, U), or in some of the columns only."""
         means = {"session": by_session, "dyad": by_dyad}
-        fixed = np.zeros((len(self.problem.terms.names), len(self.expansion.monomials)))
+        columns = np.arange(len(self.expansion.monomials)) if columns is None else columns
+        place = {int(j): i for i, j in enumerate(columns)}
+        fixed = np.zeros((len(self.problem.terms.names), len(columns)))
         varying = []
         for entry in self.expansion.entries:
+            if entry.monomial not in place:
+                continue
             if not entry.means:
-                fixed[entry.term, entry.monomial] += entry.sign
+                fixed[entry.term, place[entry.monomial]] += entry.sign
                 continue
             value = jnp.full(len(by_session), entry.sign)
             for level, c in entry.means:
                 value = value * means[level][:, c]
-            varying.append((entry.term, entry.monomial, value))
+            varying.append((entry.term, place[entry.monomial], value))
         every = jnp.broadcast_to(fixed, (len(by_session), *fixed.shape))
         if varying:
             terms, monomials, values = zip(*varying, strict=True)
@@ -184,16 +190,39 @@ class Model:
         shape = (len(self.problem.terms.names), len(self.problem.endogenous))
         return jnp.zeros(shape).at[terms, outcomes].add(path[paths])
 
-    def law(self, path: jax.Array, level_mean: jax.Array, effects: Effects) -> Law:
-        """Return the innovations' weights of the columns, and the means that starts are about."""
+    def law(
+        self,
+        path: jax.Array,
+        level_mean: jax.Array,
+        effects: Effects,
+        columns: NDArray[np.int64] | None = None,
+    ) -> Law:
+        """Return the innovations' weights of the columns, or of some, and the means that starts are about."""
         by_session, by_dyad = self.levels(path, level_mean, effects)
         coefficient = self.common(path) + self.slopes(effects)
-        return self.law_at(coefficient, self.expanded(by_session, by_dyad), by_session)
+        expanded = self.expanded(by_session, by_dyad, columns)
+        return self.law_at(coefficient, expanded, by_session, columns)
 
-    def law_at(self, coefficient: jax.Array, expanded: jax.Array, by_session: jax.Array) -> Law:
+    def law_at(
+        self,
+        coefficient: jax.Array,
+        expanded: jax.Array,
+        by_session: jax.Array,
+        columns: NDArray[np.int64] | None = None,
+    ) -> Law:
         """Return the law for coefficients (S, T, V) of expanded terms (S, T, U)."""
         means = by_session[:, self.own]
         weights = -jnp.einsum("stv,stu->svu", coefficient, expanded)
-        outcomes = np.arange(len(self.own))
-        weights = weights.at[:, outcomes, self.expansion.own].add(1.0)
-        return Law(weights.at[:, :, 0].add(-means), means)
+        fixed = np.zeros((len(self.own), len(self.expansion.monomials)))
+        fixed[np.arange(len(self.own)), self.expansion.own] = 1.0
+        of_mean = np.zeros(len(self.expansion.monomials))
+        of_mean[0] = 1.0
+        if columns is not None:
+            fixed, of_mean = fixed[:, columns], of_mean[columns]
+        return Law(weights + fixed - means[:, :, None] * of_mean, means)
+
+    def touched(self, means: bool, terms: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the columns whose weights move with latent means, if asked, and with coefficients of terms."""
+        by_means = {entry.monomial for entry in self.expansion.entries if means and entry.means}
+        by_terms = {entry.monomial for entry in self.expansion.entries if entry.term in terms}
+        return np.array(sorted(by_means | by_terms | ({0} if means else set())))

@@ -7,7 +7,7 @@ others are held costs little, since what an exchange says of two constructs is n
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import jax
@@ -31,6 +31,14 @@ class Chain(NamedTuple):
     diagonal: jax.Array
     below: jax.Array
     linear: jax.Array
+
+
+class Change(NamedTuple):
+    """Innovations (V, H, B) without a construct, and what its states now and before add: a and b."""
+
+    rest: jax.Array
+    now: jax.Array
+    lag: jax.Array
 
 
 class Errors(NamedTuple):
@@ -91,54 +99,105 @@ class States:
             found.append(rows.later * value + rows.start * (states[c] - law.means[v]))
         return jnp.stack(found)
 
-    def coefficients(self, c: int, law: Law, states: jax.Array, rows: Rows) -> tuple[jax.Array, jax.Array]:
-        """Return a and b (V, H, B) of construct c; at starts a is 1 for its own deviation."""
+    def coefficients(
+        self, c: int, law: Law, states: jax.Array, rows: Rows
+    ) -> tuple[dict[int, jax.Array], dict[int, jax.Array]]:
+        """Return a and b (H, B) of construct c by the outcomes that it moves; 0 at starts."""
         expansion = self.model.expansion
-        own = (np.arange(len(self.model.own)) == list(self.model.own).index(c)).astype(float)
-        now = self._change(expansion.containing(("now", c)), law, states, rows)
-        lag = self._change(expansion.containing(("lag", c)), law, states, rows)
-        return now + own[:, None, None].astype(now.dtype) * rows.start, lag
+        return (
+            self._change(expansion.containing(("now", c)), law, states, rows),
+            self._change(expansion.containing(("lag", c)), law, states, rows),
+        )
 
-    def _change(self, cofactors: _Cofactors, law: Law, states: jax.Array, rows: Rows) -> jax.Array:
-        found = []
+    def _change(self, cofactors: _Cofactors, law: Law, states: jax.Array, rows: Rows) -> dict[int, jax.Array]:
+        found: dict[int, jax.Array] = {}
         for v in range(len(self.model.own)):
-            value = jnp.zeros_like(rows.later)
-            for j, rest in cofactors:
-                if self._places[v, j]:
-                    value = value + law.weights[v, j] * monomial(rest, states, rows)
-            found.append(rows.later * value)
-        return jnp.stack(found)
+            parts = [
+                law.weights[v, j] * monomial(rest, states, rows)
+                for j, rest in cofactors
+                if self._places[v, j]
+            ]
+            if parts:
+                found[v] = rows.later * sum(parts[1:], parts[0])
+        return found
 
-    def errors(self, c: int, kappa: jax.Array, states: jax.Array, rows: Rows) -> Errors:
+    @cached_property
+    def _linked(self) -> NDArray[np.bool_]:
+        """Return which outcomes' residuals covary (V, V)."""
+        size = len(self.model.own)
+        found = np.zeros((size, size), dtype=bool)
+        for block in self.model.blocks:
+            found[np.ix_(block, block)] = True
+        return found
+
+    def errors(self, c: jax.Array, kappa: jax.Array, states: jax.Array, rows: Rows) -> Errors:
         """Return what the scores say of construct c's states, other constructs' errors given."""
         scale = jnp.exp(-kappa / 2)[:, None, None] * rows.precision
         if self.pattern is None:
             weight = scale[c] ** 2
             return Errors(weight, weight * rows.score[c])
-        inverse = jnp.asarray(self.inverse_corr[:, c], rows.score.dtype)[self.pattern]  # (H, B, C)
+        inverse = jnp.asarray(self.inverse_corr, rows.score.dtype)[:, c][self.pattern]  # (H, B, C)
         error = scale * (rows.score - states)
-        others = sum(
-            (inverse[..., k] * error[k] for k in range(len(states)) if k != c), jnp.zeros_like(rows.later)
-        )
+        error = error.at[c].set(0.0)
+        others = sum((inverse[..., k] * error[k] for k in range(1, len(states))), inverse[..., 0] * error[0])
         weight = scale[c] ** 2 * inverse[..., c]
         return Errors(weight, weight * rows.score[c] + scale[c] * others)
 
     def chain(
-        self, a: jax.Array, b: jax.Array, rest: jax.Array, precisions: Precisions, errors: Errors, rows: Rows
-    ) -> Chain:
-        """Return the chain of one construct: ``rest`` (V, H, B) are its innovations at 0."""
-        later, start = (one.astype(rest.dtype) for one in precisions)
-        weighted_a = _times(later, a) * rows.later + _times(start, a) * rows.start
-        weighted_b = _times(later, b)
-        diagonal = _dot(weighted_a, a) + after(_dot(weighted_b, b)) + errors.weight
-        linear = errors.linear - _dot(weighted_a, rest) - after(_dot(weighted_b, rest))
-        return Chain(diagonal, _dot(weighted_b, a), linear)
+        self,
+        c: int,
+        law: Law,
+        precisions: Precisions,
+        innovations: jax.Array,
+        errors: Errors,
+        states: jax.Array,
+        rows: Rows,
+    ) -> tuple[Chain, Change]:
+        """Return the chain of one construct, and what its states change.
 
-    def draw(self, key: jax.Array, c: int, chain: Chain, states: jax.Array) -> jax.Array:
+        ``law`` is by chunk, ``innovations`` (V, H, B) are those at the present states.
+        """
+        now, lag = self.coefficients(c, law, states, rows)
+        value, earlier = states[c], before(states[c])
+        own = list(self.model.own).index(c)
+        rest = [
+            innovations[v] - _or_zero(now.get(v), value) - _or_zero(lag.get(v), earlier)
+            for v in range(len(innovations))
+        ]
+        rest[own] = rest[own] - rows.start * value
+        linked = self._linked
+        later, start = (one.astype(value.dtype) for one in precisions)
+        diagonal, linear = errors.weight + rows.start * start[own, own], errors.linear
+        linear = linear - rows.start * sum(start[own, w] * rest[w] for w in range(len(rest)))
+        below, ahead, ahead_linear = (jnp.zeros_like(value) for _ in range(3))
+        for w in range(len(rest)):
+            by_now = _weighted(later[w], now, linked[w])
+            by_lag = _weighted(later[w], lag, linked[w])
+            if by_now is not None:
+                linear = linear - by_now * rest[w]
+                if w in now:
+                    diagonal = diagonal + by_now * now[w]
+            if by_lag is not None:
+                ahead_linear = ahead_linear + by_lag * rest[w]
+                if w in now:
+                    below = below + by_lag * now[w]
+                if w in lag:
+                    ahead = ahead + by_lag * lag[w]
+        chain = Chain(diagonal + after(ahead), below, linear - after(ahead_linear))
+        still = jnp.zeros_like(value)
+        own_now = {**now, own: now.get(own, still) + rows.start}
+        size = range(len(innovations))
+        return chain, Change(
+            jnp.stack(rest),
+            jnp.stack([own_now.get(v, still) for v in size]),
+            jnp.stack([lag.get(v, still) for v in size]),
+        )
+
+    def draw(self, key: jax.Array, c: jax.Array, chain: Chain, states: jax.Array) -> jax.Array:
         """Return states (H, B) of construct c; fixed ones as they are, idle places 0."""
         diagonal, below, linear = chain
         filled = jnp.asarray(self.packing.filled)
-        free = filled if self.fixed is None else filled & ~jnp.asarray(self.fixed[c])
+        free = filled if self.fixed is None else filled & ~jnp.asarray(self.fixed)[c]
         known = jnp.where(free, 0.0, states[c])
         linear = linear - below * before(known) - after(below * known)
         below = jnp.where(free & before(free), below, 0.0)
@@ -163,23 +222,35 @@ class States:
         """Return states (C, H, B) with every construct's drawn in turn."""
         dtype = states.dtype
         by_chunk, kappa = self.by_chunk(law, dtype), kappa.astype(dtype)
-        innovations = self.innovations(by_chunk, states, rows)
-        for own, c in zip(jax.random.split(key, max(len(self.moved), 1)), self.moved, strict=False):
-            a, b = self.coefficients(c, by_chunk, states, rows)
-            rest = innovations - a * states[c] - b * before(states[c])
-            chain = self.chain(a, b, rest, precisions, self.errors(c, kappa, states, rows), rows)
-            drawn = self.draw(own, c, chain, states)
-            innovations = rest + a * drawn + b * before(drawn)
-            states = states.at[c].set(drawn)
-        return states
+        if not self.moved:
+            return states
+        keys, moved = jax.random.split(key, len(self.moved)), jnp.asarray(self.moved)
+        chains = [partial(self.chain, c, by_chunk, precisions) for c in self.moved]
+
+        def one(i: jax.Array, carried: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            innovations, states = carried
+            c = moved[i]
+            errors = self.errors(c, kappa, states, rows)
+            # Barriers: XLA would else fuse what makes an array into each of its uses, and make it many times.
+            chain, change = _kept(jax.lax.switch(i, chains, innovations, errors, states, rows))
+            drawn = _kept(self.draw(keys[i], c, chain, states))
+            changed = change.rest + change.now * drawn + change.lag * before(drawn)
+            return changed, states.at[c].set(drawn)
+
+        start = _kept(self.innovations(by_chunk, states, rows)), states
+        return jax.lax.fori_loop(0, len(self.moved), one, start)[1]
 
 
-def _times(matrix: jax.Array, vectors: jax.Array) -> jax.Array:
-    """Return (V, V) times (V, H, B), written out."""
-    return jnp.stack(
-        [sum((row[w] * vectors[w] for w in range(1, len(row))), row[0] * vectors[0]) for row in matrix]
-    )
+_kept = jax.lax.optimization_barrier
 
 
-def _dot(one: jax.Array, other: jax.Array) -> jax.Array:
-    return jnp.sum(one * other, axis=0)
+def _or_zero(coefficient: jax.Array | None, value: jax.Array) -> jax.Array:
+    return jnp.zeros_like(value) if coefficient is None else coefficient * value
+
+
+def _weighted(
+    weights: jax.Array, vectors: dict[int, jax.Array], linked: NDArray[np.bool_]
+) -> jax.Array | None:
+    """Return a row of weights times vectors (H, B) by outcome; None where all are 0."""
+    parts = [weights[v] * vector for v, vector in vectors.items() if linked[v]]
+    return sum(parts[1:], parts[0]) if parts else None

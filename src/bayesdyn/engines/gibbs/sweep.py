@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.coefficients import Coefficients
-from bayesdyn.engines.gibbs.gaussian import Precisions
+from bayesdyn.engines.gibbs.gaussian import Precisions, Quadratic
 from bayesdyn.engines.gibbs.model import Law, Model, Unknowns
 from bayesdyn.engines.gibbs.packing import Packing, pack
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
@@ -198,7 +198,7 @@ class Sweep:
         self, key: jax.Array, unknowns: Unknowns, states: jax.Array, rows: Rows, given: Sums, steps: Steps
     ) -> tuple[Unknowns, jax.Array]:
         blocks, names = self.coefficients, list(self.model.groups)
-        keys = iter(jax.random.split(key, 4 + 3 * len(names) + len(self.moves)))
+        keys = iter(jax.random.split(key, 4 + 8 * len(names) + len(self.moves)))
         chances: dict[str, jax.Array] = {}
 
         def move(
@@ -216,7 +216,13 @@ class Sweep:
         unknowns = blocks.draw_paths(next(keys), unknowns, given, precisions)
         unknowns = blocks.draw_means(next(keys), unknowns, given, precisions)
         for name in names:
-            unknowns = blocks.draw_effects(next(keys), name, unknowns, given, precisions, inverses[name])
+            for number, block in enumerate(blocks.effect_blocks(name)):
+                seen = blocks.of_effects(name, block, unknowns, given, precisions)
+                if number == 0:
+                    unknowns = self._scaled(name, seen, unknowns, given, precisions, move)
+                    inverse = _inverse(spreads.factor_of(unknowns.factors[name], self.priors[name][0]))
+                    inverses[name] = inverse
+                unknowns = blocks.draw_effects(next(keys), name, block, seen, unknowns, inverses[name])
         unknowns = blocks.shift_down(next(keys), unknowns, inverses)
         for name in names:
             unknowns = blocks.shift(next(keys), name, unknowns, inverses[name])
@@ -239,14 +245,13 @@ class Sweep:
 
             points[name] = move(name, log_density, points[name], _scale(points[name], count))
         unknowns = unknowns._replace(factors=points)
-        precisions = self.precisions(self.factors(unknowns))
-        for name in names:
-            unknowns = self._scaled(name, unknowns, given, precisions, move)
         if "kappa" in self.moves:
             unknowns = self._kappa(unknowns, states, rows, move)
         return unknowns, jnp.stack([chances[name] for name in self.moves])
 
-    def _scaled(self, name, unknowns: Unknowns, given: Sums, precisions: Precisions, move) -> Unknowns:
+    def _scaled(
+        self, name, seen: Quadratic, unknowns: Unknowns, given: Sums, precisions: Precisions, move
+    ) -> Unknowns:
         """Move a covariance with the effects' noise held: what mixes where the groups say little of them.
 
         The other of the two in an interweaving (Yu & Meng 2011, J. Comput. Graph. Stat. 20, 531-570).
@@ -258,18 +263,22 @@ class Sweep:
         ).T
         path = self.model.path(unknowns.free)
 
-        def effects(point: jax.Array) -> dict[str, jax.Array]:
-            return {**unknowns.effects, name: noise @ spreads.factor_of(point, size).T}
-
         def log_density(point: jax.Array) -> jax.Array:
-            law = self.model.law(path, unknowns.level_mean, effects(point))
-            return spreads.log_prior(point, size, prior) + log_law(law, given, precisions)
+            effect = noise @ spreads.factor_of(point, size).T
+            if seen.linear.shape[1] == size:
+                bent = jnp.einsum("gef,gf->ge", seen.precision, effect)
+                value = jnp.sum(effect * (seen.linear - 0.5 * bent))
+            else:
+                law = self.model.law(path, unknowns.level_mean, {**unknowns.effects, name: effect})
+                value = log_law(law, given, precisions)
+            return spreads.log_prior(point, size, prior) + value
 
-        point = move(
-            f"{name} scaled", log_density, unknowns.factors[name],
-            _scale(unknowns.factors[name], len(noise)), 4,
-        )  # fmt: skip
-        return unknowns._replace(factors={**unknowns.factors, name: point}, effects=effects(point))
+        scale = _scale(unknowns.factors[name], len(noise))
+        point = move(f"{name} scaled", log_density, unknowns.factors[name], scale)
+        effect = noise @ spreads.factor_of(point, size).T
+        return unknowns._replace(
+            factors={**unknowns.factors, name: point}, effects={**unknowns.effects, name: effect}
+        )
 
     def _kappa(self, unknowns: Unknowns, states: jax.Array, rows: Rows, move) -> Unknowns:
         error = rows.precision * (rows.score - states)
