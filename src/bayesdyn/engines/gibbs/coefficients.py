@@ -86,7 +86,7 @@ class Coefficients:
         """Return a group's effects in blocks that the innovations are affine in together."""
         places, outcomes = self.model.intercepts[name]
         slopes = np.setdiff1d(np.arange(self.model.effect_counts[name][1]), places)
-        blocks = [places[np.isin(outcomes, block)] for block in self.mean_blocks]
+        blocks = [np.sort(places[np.isin(outcomes, block)]) for block in self.mean_blocks]
         blocks = [block for block in blocks if block.size]
         with_means = {entry.term for entry in self.model.expansion.entries if entry.means}
         if slopes.size and not with_means & set(self.model.problem.terms.slope_term) and len(blocks) <= 1:
@@ -126,11 +126,12 @@ class Coefficients:
         moved = jnp.einsum("sux,stx->sut", sums.gram, expanded)
         products = jnp.einsum("stu,sux->tx", expanded, moved)
         toward = precisions.later @ jnp.einsum("svu,sut->vt", law.weights, moved)
-        pick = model.paths.pick[np.ix_(paths, at)]
+        pick = jnp.asarray(model.paths.pick[np.ix_(paths, at)])
         own = precisions.later[outcomes][:, outcomes] * products[terms][:, terms]
         tau = 1 / model.paths.sd[at] ** 2
+        said = Quadratic(pick.T @ own @ pick, pick.T @ toward[outcomes, terms])
         quadratic = Quadratic(
-            pick.T @ own @ pick + np.diag(tau), pick.T @ toward[outcomes, terms] + tau * model.paths.loc[at]
+            said.precision + jnp.diag(tau), said.linear + jnp.asarray(tau * model.paths.loc[at])
         )
         # A draw of the untruncated normal, taken if stable: a Metropolis step on the truncated one.
         free = unknowns.free.at[at].set(draw(key, quadratic))
@@ -161,7 +162,8 @@ class Coefficients:
         at = jnp.broadcast_to(unknowns.free[f], (len(sums.starts), 1))
         seen = self._seen(law, self.model.touched(True, _NONE), at, sums, precisions)
         prior = Quadratic(
-            jnp.eye(1) / self.model.paths.sd[f] ** 2, (self.model.paths.loc / self.model.paths.sd**2)[f, None]
+            jnp.eye(1) / self.model.paths.sd[f] ** 2,
+            jnp.asarray(self.model.paths.loc / self.model.paths.sd**2)[f, None],
         )
         return unknowns._replace(free=unknowns.free.at[f].set(draw(key, _total(seen, prior))[0]))
 
@@ -177,8 +179,9 @@ class Coefficients:
                 columns: Indices | None,
                 block: Indices = block,
                 level_mean: jax.Array = level_mean,
+                effects: Effects = unknowns.effects,
             ) -> Law:
-                return self.model.law(path, level_mean.at[block].add(moved), unknowns.effects, columns)
+                return self.model.law(path, level_mean.at[block].add(moved), effects, columns)
 
             at = jnp.broadcast_to(level_mean[block], (len(sums.starts), len(block)))
             prior = Quadratic(jnp.eye(len(block)) / sd**2, jnp.full(len(block), loc / sd**2))
@@ -227,7 +230,7 @@ class Coefficients:
     def shift(self, key: jax.Array, name: str, unknowns: Unknowns, inverse: jax.Array) -> Unknowns:
         """Move what effects share into grand means and paths: nothing that a score sees changes.
 
-        Means and effects are drawn given the other, which alone mixes slowly; this draws the common part
+        Means and effects are drawn given the other, which mixes slowly; this draws the common part
         from its prior given their sums (a generalised Gibbs move, Liu & Sabatti 2000, Biometrika 87, 353-369).
         """
         target, place, loc, tau = self._common(name)
@@ -237,7 +240,7 @@ class Coefficients:
         now = jnp.concatenate([unknowns.level_mean, unknowns.free])[target]
         total = Quadratic(
             jnp.diag(tau) + len(effect) * inverse[place][:, place],
-            tau * (loc - now) + (jnp.sum(effect, axis=0) @ inverse)[place],
+            jnp.asarray(tau) * (loc - now) + (jnp.sum(effect, axis=0) @ inverse)[place],
         )
         step = draw(key, total)
         every = jnp.concatenate([unknowns.level_mean, unknowns.free]).at[target].add(step)

@@ -107,7 +107,10 @@ def draw_gibbs(
 
 def _posterior(sweep: Sweep, unknowns: Unknowns) -> xr.Dataset:
     problem = sweep.problem
-    covs = {name: _covariances(unknowns.factors[name], size) for name, (size, _) in sweep.priors.items()}
+    covs = {
+        name: _covariances(np.asarray(unknowns.factors[name]), size)
+        for name, (size, _) in sweep.priors.items()
+    }
     lead = unknowns.free.shape[:2]
     residual = np.zeros((*lead, len(sweep.model.own), len(sweep.model.own)))
     for number, block in enumerate(sweep.model.blocks):
@@ -125,7 +128,7 @@ def _posterior(sweep: Sweep, unknowns: Unknowns) -> xr.Dataset:
     if sweep.noisy:
         found["kappa"] = (("construct",), unknowns.kappa_raw * problem.kappa_sd)
     dataset = xr.Dataset({name: (("chain", "draw", *dims), value) for name, (dims, value) in found.items()})
-    coords = {name: list(values) for name, values in coordinates(problem).items() if name in dataset.dims}
+    coords = {name: values for name, values in coordinates(problem).items() if name in dataset.dims}
     return dataset.assign_coords({"chain": np.arange(lead[0]), "draw": np.arange(lead[1]), **coords})
 
 

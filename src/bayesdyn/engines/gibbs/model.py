@@ -49,7 +49,7 @@ class Unknowns(NamedTuple):
 
 
 class Law(NamedTuple):
-    """What sessions say of innovations: w (S, V, U) of columns, and the means (S, V) that starts are about."""
+    """What sessions say: weights (S, V, U) of columns, and the means (S, V) that starts are about."""
 
     weights: jax.Array
     means: jax.Array
@@ -122,7 +122,7 @@ class Model:
 
     def path(self, free: jax.Array) -> jax.Array:
         """Return every path (P,)."""
-        return self.paths.pick @ free + self.paths.fixed
+        return jnp.asarray(self.paths.pick) @ free + self.paths.fixed
 
     def levels(self, path: jax.Array, level_mean: jax.Array, effects: Effects) -> tuple[jax.Array, jax.Array]:
         """Return latent means by session (S, C) and by dyad, seen from each session (S, C)."""
@@ -222,7 +222,7 @@ class Model:
         return Law(weights + fixed - means[:, :, None] * of_mean, means)
 
     def touched(self, means: bool, terms: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the columns whose weights move with latent means, if asked, and with coefficients of terms."""
+        """Return the columns whose weights move with latent means, if asked, and with these terms."""
         by_means = {entry.monomial for entry in self.expansion.entries if means and entry.means}
         by_terms = {entry.monomial for entry in self.expansion.entries if entry.term in terms}
         return np.array(sorted(by_means | by_terms | ({0} if means else set())))

@@ -82,7 +82,7 @@ def hamiltonian(
     slope_at = jax.value_and_grad(log_density)
     value, slope = slope_at(point)
 
-    def leap(_: int, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def leap(_: jax.Array, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         at, moving, _, slope = state
         moving = moving + 0.5 * step * slope
         at = at + step * moving

@@ -34,7 +34,7 @@ class Rows(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Cross-products (S, U, U) of the columns over each session's later exchanges; states at starts (S, V)."""
+    """Cross-products (S, U, U) of columns over a session's later exchanges; states at starts (S, V)."""
 
     gram: jax.Array
     starts: jax.Array

@@ -31,14 +31,14 @@ class Steps(NamedTuple):
     ----------
     log_step, average, error
         (moves,) dual averaging (Hoffman & Gelman 2014, JMLR 15, 1593-1623, section 3.2).
-    count
+    sweeps
         Sweeps of warm-up so far.
     """
 
     log_step: jax.Array
     average: jax.Array
     error: jax.Array
-    count: jax.Array
+    sweeps: jax.Array
 
 
 class State(NamedTuple):
@@ -328,7 +328,7 @@ def begin_steps(moves: int) -> Steps:
 
 def adapt(steps: Steps, accepted: jax.Array) -> Steps:
     """Return steps after one more sweep of warm-up."""
-    count = steps.count + 1
+    count = steps.sweeps + 1
     error = steps.error + (TARGET - accepted - steps.error) / (count + 10)
     log_step = np.log(0.3) + np.log(3.0) - jnp.sqrt(count) / 0.05 * error
     weight = count**-0.75

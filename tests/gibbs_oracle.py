@@ -1,0 +1,46 @@
+"""The reference engine's log density at the unknowns of the Gibbs sweeps: what their blocks must agree with."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayesdyn.engines.gibbs import spreads
+from bayesdyn.engines.jax_density import jax_density
+from bayesdyn.engines.pymc_model import build, refit_data
+
+
+def reference_density(sweep):
+    """Return log p(scores, states, unknowns) of a :class:`Sweep`, by the PyMC model by exchange.
+
+    Covariances' own coordinates are unconstrained in both; effects are here the effects themselves, not
+    their noise, so that the log determinants of their factors are added.
+    """
+    problem = sweep.problem
+    model = build(problem)
+    density = jax_density(model)
+    names = [variable.name for variable in model.value_vars]
+    data = {name: np.asarray(value) for name, value in refit_data(problem).items()}
+    of_density = [density.data[name] for name in density.density_data]
+
+    def at(unknowns, states):
+        values = {name: getattr(unknowns, name) for name in ("level_mean", "kappa_raw")}
+        values["path_free"] = unknowns.free
+        jacobian = 0.0
+        for name, (size, _) in sweep.priors.items():
+            residual = name.startswith("residual_")
+            prefix = name.replace("residual_", "residual_factor_") if residual else f"{name}_factor"
+            point = unknowns.factors[name]
+            values[f"{prefix}_sd_log__"], values[f"{prefix}_partial"] = point[:size], point[size:]
+        for name, effect in unknowns.effects.items():
+            factor = spreads.factor_of(unknowns.factors[name], sweep.priors[name][0])
+            values[f"{name}_raw"] = jnp.linalg.solve(factor, effect.T).T
+            jacobian = jacobian - len(effect) * jnp.sum(jnp.log(jnp.diag(factor)))
+        if "latent_raw" in names:
+            latent = states.reshape(len(states), -1)[:, sweep.packing.place].T
+            raw = (latent - data["latent_centre"]) / data["latent_spread"]
+            free = model["latent_raw"].type.shape
+            values["latent_raw"] = raw if len(free) == 2 else raw[~problem.rated]
+        point = jnp.concatenate([jnp.ravel(values[name]) for name in names])
+        return density.log_density(point, *of_density) + jacobian
+
+    return jax.jit(at)
