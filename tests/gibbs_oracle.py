@@ -1,4 +1,4 @@
-"""The reference engine's log density at the unknowns of the Gibbs sweeps: what their blocks must agree with."""
+"""The reference engine's log density at the unknowns of the Gibbs sweeps: their blocks must agree."""
 
 import jax
 import jax.numpy as jnp

@@ -13,7 +13,6 @@ from bayesdyn.engines.gibbs.gaussian import Precisions, Quadratic, by_session, d
 from bayesdyn.engines.gibbs.model import Effects, Law, Model, Unknowns
 from bayesdyn.engines.gibbs.sums import Sums
 from bayesdyn.structure.language.priors import resolve_priors
-from bayesdyn.structure.stability import SQUARINGS, party_lags
 
 _NONE = np.empty(0, dtype=np.int64)
 
@@ -26,10 +25,6 @@ class Coefficients:
     """The updates of everything that sessions' innovations are affine in; all methods are traced."""
 
     model: Model
-
-    @cached_property
-    def _lags(self):
-        return party_lags(self.model.problem.spec, self.model.problem.endogenous)
 
     @cached_property
     def _free_within(self) -> Indices:
@@ -93,16 +88,6 @@ class Coefficients:
             return [np.sort(np.concatenate([*blocks, slopes]))]
         return [*blocks, slopes] if slopes.size else blocks
 
-    def stable(self, path: jax.Array) -> jax.Array:
-        """Return whether the lags of every party are stable, by the rule of both engines."""
-        found = jnp.asarray(True)
-        for lags in self._lags:
-            power = jnp.asarray(lags.matrix).at[lags.rows, lags.columns].set(path[lags.paths])
-            for _ in range(SQUARINGS):
-                power = power @ power
-            found = found & (jnp.sum(power**2) < 1.0)
-        return found
-
     def draw_paths(self, key: jax.Array, unknowns: Unknowns, sums: Sums, precisions: Precisions) -> Unknowns:
         """Draw the paths within sessions; those between, one by one."""
         keys = jax.random.split(key, 1 + len(self._free_between))
@@ -135,7 +120,7 @@ class Coefficients:
         )
         # A draw of the untruncated normal, taken if stable: a Metropolis step on the truncated one.
         free = unknowns.free.at[at].set(draw(key, quadratic))
-        taken = self.stable(model.path(free))
+        taken = self.model.stable(model.path(free))
         return unknowns._replace(free=jnp.where(taken, free, unknowns.free))
 
     def _seen(
@@ -230,8 +215,8 @@ class Coefficients:
     def shift(self, key: jax.Array, name: str, unknowns: Unknowns, inverse: jax.Array) -> Unknowns:
         """Move what effects share into grand means and paths: nothing that a score sees changes.
 
-        Means and effects are drawn given the other, which mixes slowly; this draws the common part
-        from its prior given their sums (a generalised Gibbs move, Liu & Sabatti 2000, Biometrika 87, 353-369).
+        Each is drawn given the other, which mixes slowly; this draws the common part
+        from its prior given their sums (generalised Gibbs, Liu & Sabatti 2000, Biometrika 87, 353-369).
         """
         target, place, loc, tau = self._common(name)
         if not target.size or (self._dyad_means and self.model.problem.grouping(name).of_dyad is None):
@@ -250,7 +235,7 @@ class Coefficients:
             free=free,
             effects={**unknowns.effects, name: effect.at[:, place].add(-step)},
         )
-        taken = self.stable(self.model.path(free))
+        taken = self.model.stable(self.model.path(free))
         return jax.tree.map(lambda new, old: jnp.where(taken, new, old), moved, unknowns)
 
     def _common(self, name: str) -> tuple[Indices, Indices, NDArray[np.float64], NDArray[np.float64]]:

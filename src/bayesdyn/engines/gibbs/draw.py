@@ -12,8 +12,9 @@ import xarray as xr
 
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.model import Unknowns
+from bayesdyn.engines.gibbs.steps import adapt, begin_steps, frozen
 from bayesdyn.engines.gibbs.sums import Rows, Sums
-from bayesdyn.engines.gibbs.sweep import Kept, State, Sweep, adapt, begin_steps, frozen
+from bayesdyn.engines.gibbs.sweep import Kept, State, Sweep
 from bayesdyn.engines.pymc_model import coordinates
 from bayesdyn.machine import available_cores
 from bayesdyn.structure.problem import Problem

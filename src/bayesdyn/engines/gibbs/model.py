@@ -21,6 +21,7 @@ from bayesdyn.structure.language.terms import (
     residual_blocks,
 )
 from bayesdyn.structure.problem import Problem
+from bayesdyn.structure.stability import SQUARINGS, party_lags
 
 type Effects = Mapping[str, jax.Array]
 
@@ -226,3 +227,13 @@ class Model:
         by_means = {entry.monomial for entry in self.expansion.entries if means and entry.means}
         by_terms = {entry.monomial for entry in self.expansion.entries if entry.term in terms}
         return np.array(sorted(by_means | by_terms | ({0} if means else set())))
+
+    def stable(self, path: jax.Array) -> jax.Array:
+        """Return whether the lags of every party are stable, by the rule of both engines."""
+        found = jnp.asarray(True)
+        for lags in party_lags(self.problem.spec, self.problem.endogenous):
+            power = jnp.asarray(lags.matrix).at[lags.rows, lags.columns].set(path[lags.paths])
+            for _ in range(SQUARINGS):
+                power = power @ power
+            found = found & (jnp.sum(power**2) < 1.0)
+        return found

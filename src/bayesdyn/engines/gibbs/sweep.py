@@ -16,29 +16,10 @@ from bayesdyn.engines.gibbs.model import Law, Model, Unknowns
 from bayesdyn.engines.gibbs.packing import Packing, pack
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
 from bayesdyn.engines.gibbs.states import States
+from bayesdyn.engines.gibbs.steps import Steps
 from bayesdyn.engines.gibbs.sums import Rows, Sums, sums
 from bayesdyn.structure.language.priors import resolve_priors
 from bayesdyn.structure.problem import Problem
-
-TARGET = 0.8
-"""Acceptance at which the Hamiltonian moves' steps are set."""
-
-
-class Steps(NamedTuple):
-    """Step sizes of the Hamiltonian moves, by what they move: logs, and how they were reached.
-
-    Attributes
-    ----------
-    log_step, average, error
-        (moves,) dual averaging (Hoffman & Gelman 2014, JMLR 15, 1593-1623, section 3.2).
-    sweeps
-        Sweeps of warm-up so far.
-    """
-
-    log_step: jax.Array
-    average: jax.Array
-    error: jax.Array
-    sweeps: jax.Array
 
 
 class State(NamedTuple):
@@ -135,11 +116,6 @@ class Sweep:
         kappa = ("kappa",) if self.problem.kappa_sd.any() and self.noisy else ()
         return (*self.priors, *(f"{name} scaled" for name in self.model.groups), *kappa)
 
-    @cached_property
-    def later(self) -> int:
-        """Return how many exchanges have one before them."""
-        return len(self.problem.later)
-
     def rows(self) -> Rows:
         """Return the constants of the exchanges."""
         problem, laid = self.problem, self.packing.laid
@@ -230,7 +206,7 @@ class Sweep:
         scatter = jnp.einsum("svu,sux,swx->vw", law.weights, given.gram, law.weights)
         deviation = given.starts - law.means
         scatters = {
-            f"residual_{number}": (scatter[np.ix_(block, block)], self.later)
+            f"residual_{number}": (scatter[np.ix_(block, block)], len(self.problem.later))
             for number, block in enumerate(self.model.blocks)
         }
         scatters["start"] = (deviation.T @ deviation, len(deviation))
@@ -318,23 +294,3 @@ def _inverse(factor: jax.Array) -> jax.Array:
 
 def _scale(point: jax.Array, count: int) -> jax.Array:
     return jnp.full(point.shape, 1 / np.sqrt(1 + count))
-
-
-def begin_steps(moves: int) -> Steps:
-    """Return the steps before the first sweep."""
-    start = jnp.full(moves, np.log(0.3))
-    return Steps(start, start, jnp.zeros(moves), jnp.zeros(()))
-
-
-def adapt(steps: Steps, accepted: jax.Array) -> Steps:
-    """Return steps after one more sweep of warm-up."""
-    count = steps.sweeps + 1
-    error = steps.error + (TARGET - accepted - steps.error) / (count + 10)
-    log_step = np.log(0.3) + np.log(3.0) - jnp.sqrt(count) / 0.05 * error
-    weight = count**-0.75
-    return Steps(log_step, weight * log_step + (1 - weight) * steps.average, error, count)
-
-
-def frozen(steps: Steps) -> Steps:
-    """Return the steps that are kept after the warm-up."""
-    return steps._replace(log_step=steps.average)
