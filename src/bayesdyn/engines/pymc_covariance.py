@@ -24,20 +24,25 @@ def covariance_factor(name: str, size: int, sd: float, eta: float) -> TensorVari
     ``name``, so that a graph can be evaluated at a given one.
     """
     scale = pm.HalfNormal(f"{name}_sd", sd, shape=size)
-    _exclude(f"{name}_least_sd", pt.min(scale) < LEAST_SD)
-    factor = scale[:, None] if size == 1 else _correlated(name, scale, size, eta)
+    # One potential for all of a factor: PyTensor's Python mode adds up 32 terms of a density at most.
+    inside = [pt.switch(scale < LEAST_SD, -np.inf, pt.zeros_like(scale))]
+    factor = scale[:, None] if size == 1 else _correlated(name, scale, size, eta, inside)
+    pm.Potential(f"{name}_lkj", pt.sum(pt.concatenate(inside)))
     factor.name = name
     return factor
 
 
-def _correlated(name: str, scale: TensorVariable, size: int, eta: float) -> TensorVariable:
+def _correlated(
+    name: str, scale: TensorVariable, size: int, eta: float, density: list[TensorVariable]
+) -> TensorVariable:
+    """Return the factor of correlated rows; ``density`` receives the terms (pairs,) of its log density."""
     rows, columns = np.tril_indices(size, -1)
     # The sampler's space is atanh of the partial correlation; its Jacobian adds 1 to each exponent.
     raw = pm.Flat(f"{name}_partial", shape=len(rows), initval=np.zeros(len(rows)))
     # log(1 - tanh(x)^2), stable for large x.
     log_rest = 2 * (np.log(2.0) - pt.abs(raw) - pt.log1p(pt.exp(-2 * pt.abs(raw))))
-    pm.Potential(f"{name}_lkj", pt.dot(eta + (size - 2 - columns) / 2, log_rest))
-    _exclude(f"{name}_least_rest", pt.min(log_rest) < np.log(LEAST_REST))
+    kept = pt.switch(log_rest < np.log(LEAST_REST), -np.inf, log_rest)
+    density.append((eta + (size - 2 - columns) / 2) * kept)
     place = np.zeros((size * size, len(rows)))
     place[rows * size + columns, np.arange(len(rows))] = 1.0
     partial = pt.dot(place, pt.tanh(raw)).reshape((size, size)) + np.eye(size)
@@ -45,10 +50,6 @@ def _correlated(name: str, scale: TensorVariable, size: int, eta: float) -> Tens
     before = np.triu(np.ones((size, size)), 1)
     rest = pt.exp(0.5 * pt.dot(pt.dot(place, log_rest).reshape((size, size)), before))
     return scale[:, None] * partial * rest * np.tril(np.ones((size, size)))
-
-
-def _exclude(name: str, beyond: TensorVariable) -> None:
-    pm.Potential(name, pt.switch(beyond, -np.inf, 0.0))
 
 
 def normal_potential(name: str, value: TensorVariable, factor: TensorVariable, kept: np.ndarray) -> None:
