@@ -48,13 +48,13 @@ def with_start(rows: pd.DataFrame, outcomes: tuple[str, ...], score: float = np.
     rows
         Each dyad has one session. Covariates of the new exchange repeat the first row's, unread.
     score
-        The outcomes' score at the new exchange, missing (unrated) or, with its sign changing from dyad to
-        dyad, a number.
+        The outcomes' score at the new exchange, missing (unrated) or a number, whose sign changes from dyad
+        to dyad and, at half the pace each, from outcome to outcome: no outcome's start tells another's.
     """
     numbered = rows.assign(session="1", t=rows.groupby("dyad").cumcount() + 1)
     start = numbered[numbered["t"] == 1].copy()
-    sign = np.where(np.arange(len(start)) % 2, 1.0, -1.0)
-    start = start.assign(t=0, **{name: score * sign for name in outcomes})
+    signs = {name: 2.0 * (np.arange(len(start)) >> k & 1) - 1 for k, name in enumerate(outcomes)}
+    start = start.assign(t=0, **{name: score * sign for name, sign in signs.items()})
     return pd.concat([start, numbered], ignore_index=True)
 
 

@@ -4,7 +4,7 @@ With the truth from the prior, a posterior that is right covers at exactly its l
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +22,8 @@ from bayesdyn.structure.replicates import (
 from bayesdyn.tables import RATER_PRIORS
 
 TRIES = 50
+LARGEST = 10.0
+"""SDs of a construct. Scores beyond are of a process that all but explodes."""
 
 
 def flat_measures(
@@ -63,7 +65,7 @@ def draw_study(problem: Problem, seed: int, *, errors: bool = True) -> tuple[Pro
     A truth whose process explodes is drawn anew, as one with unstable lags is: the prior is that of studies
     that can be observed. ``errors=False`` gives the true scores themselves.
     """
-    return _drawn(problem, seed, errors, lambda draws, _: draws)
+    return next(_studies(problem, seed, errors, lambda draws, _: draws))
 
 
 def draw_usual_study(problem: Problem, seed: int, *, errors: bool = True) -> tuple[Problem, xr.Dataset]:
@@ -71,22 +73,27 @@ def draw_usual_study(problem: Problem, seed: int, *, errors: bool = True) -> tup
 
     Residuals and starts of SD .8, correlated .3; effects of groups of SD .4. Half-normal priors put much of
     their weight at spreads near 0, which scores with such errors could tell of nothing.
+
+    A study with a score beyond ``LARGEST`` is drawn anew: nobody would fit one. Being of the data alone, that
+    leaves posteriors as they are, and what their intervals cover over the studies that are kept.
     """
-
-    def usual(draws: Draws, rng: np.random.Generator) -> Draws:
-        residual = _equicorrelated(draws.residual.shape[-1], 0.8, 0.3)[None]
-        # Blocks of the residual covariance that the model leaves at 0 stay there.
-        residual = np.where(draws.residual != 0, residual, 0.0)
-        covs = {name: _equicorrelated(cov.shape[-1], 0.4, 0.0)[None] for name, cov in draws.covs.items()}
-        start = _equicorrelated(draws.start.shape[-1], 0.8, 0.3)[None]
-        return with_new_groups(replace(draws, residual=residual, start=start, covs=covs), rng)
-
-    return _drawn(problem, seed, errors, usual)
+    studies = _studies(problem, seed, errors, _usual)
+    return next(study for study in studies if np.abs(study[0].score).max() <= LARGEST)
 
 
-def _drawn(
+def _usual(draws: Draws, rng: np.random.Generator) -> Draws:
+    residual = _equicorrelated(draws.residual.shape[-1], 0.8, 0.3)[None]
+    # Blocks of the residual covariance that the model leaves at 0 stay there.
+    residual = np.where(draws.residual != 0, residual, 0.0)
+    covs = {name: _equicorrelated(cov.shape[-1], 0.4, 0.0)[None] for name, cov in draws.covs.items()}
+    start = _equicorrelated(draws.start.shape[-1], 0.8, 0.3)[None]
+    return with_new_groups(replace(draws, residual=residual, start=start, covs=covs), rng)
+
+
+def _studies(
     problem: Problem, seed: int, errors: bool, change: Callable[[Draws, np.random.Generator], Draws]
-) -> tuple[Problem, xr.Dataset]:
+) -> Iterator[tuple[Problem, xr.Dataset]]:
+    """Yield studies of one seed whose scores are numbers, and their truths."""
     for own in np.random.SeedSequence(seed).spawn(TRIES):
         rng = np.random.default_rng(own)
         truth = prior_of(problem, 1, rng)
@@ -94,7 +101,10 @@ def _drawn(
         replicate = replicate_scores if errors else replicate_states
         score = replicate(problem, draws, rng)[0]
         if np.isfinite(score[problem.rated]).all():
-            return replace(problem, score=np.where(problem.rated, score, 0.0)), truth.isel(chain=0, draw=0)
+            yield (
+                replace(problem, score=np.where(problem.rated, score, 0.0)),
+                truth.isel(chain=0, draw=0),
+            )
     raise AssertionError("every truth explodes")
 
 
@@ -120,16 +130,19 @@ def with_raters(measures: xr.Dataset, raters: int, rho_prior: tuple[float, float
 def draw_rated_study(problem: Problem, seed: int) -> tuple[Problem, xr.Dataset]:
     """Return a problem of ``joint`` with ratings drawn from the raters' priors, and the truth.
 
-    Paths, spreads and true scores as in :func:`draw_usual_study`.
+    Paths, spreads and true scores as in :func:`draw_usual_study`, where the ratings are the data.
     """
-    drawn, truth = draw_usual_study(problem, seed, errors=False)
     rng, by = np.random.default_rng([seed, 1]), problem.rated_by
-    at = {name: truth[name].values for name in ("severity", "discrimination", "error_sd", "shared")}
-    theta, shape = drawn.score[:, None], by.value.shape
-    shared = at["shared"] * rng.standard_normal((shape[0], 1, shape[2]))
-    own = at["error_sd"] * rng.standard_normal(shape)
-    value = at["severity"] + at["discrimination"] * theta + shared + own
-    return replace(problem, rated_by=replace(by, value=np.where(by.mask > 0, value, 0.0))), truth
+    for drawn, truth in _studies(problem, seed, False, _usual):
+        at = {name: truth[name].values for name in ("severity", "discrimination", "error_sd", "shared")}
+        theta, shape = drawn.score[:, None], by.value.shape
+        shared = at["shared"] * rng.standard_normal((shape[0], 1, shape[2]))
+        own = at["error_sd"] * rng.standard_normal(shape)
+        rating = at["severity"] + at["discrimination"] * theta + shared + own
+        value = np.where(by.mask > 0, rating, 0.0)
+        if np.abs(value).max() <= LARGEST:
+            return replace(problem, rated_by=replace(by, value=value)), truth
+    raise AssertionError("every truth is beyond the scale")
 
 
 def _equicorrelated(size: int, sd: float, corr: float) -> np.ndarray:

@@ -103,7 +103,9 @@ def test_a_moderation_by_a_predictor_with_error_is_that_of_brms(root):
     assert ((both["sd"] / both["se"] - 1).abs() < 0.075).all()
 
 
-@pytest.mark.parametrize(("case", "draws"), [("sleepstudy", 2000), ("apim", 1000)])
+@pytest.mark.parametrize(
+    ("case", "draws"), [("sleepstudy", 2000), ("apim", 1000), ("mediation_both", 1500), ("twolevel", 1500)]
+)
 def test_posterior_means_are_their_estimates(case, draws, shared_data, root):
     """Within .1 SE. The start is rated here, 1000 SDs away on either side, under a start law as wide.
 
