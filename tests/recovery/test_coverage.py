@@ -20,8 +20,8 @@ Changed after 397 of the ``known`` studies had been seen (pooled .8935), seeds a
 chains of 250 draws are one of 400, two studies side by side, to keep to an hour; and the engine has since
 excluded spreads next to 0, where a chain now and then got stuck (mean z^2 was 1.15 for it).
 
-Changed once more after a whole run (pooled .8893, .8881, .8871), seeds and bounds as they were: a study with a
-score beyond 10 SD is drawn anew, one in twenty. Truths whose process all but explodes had chains that stood
+Changed once more after a whole run (pooled .8893, .8881, .8871), seeds and bounds as they were: a study with
+a score beyond 10 SD is drawn anew, one in twenty. Truths whose process all but explodes had chains that stood
 still (mean z^2 of 372 to 137,734). What is left out is told by the data alone, so coverage is as it was.
 """
 

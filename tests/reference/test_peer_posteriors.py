@@ -104,7 +104,7 @@ def test_a_moderation_by_a_predictor_with_error_is_that_of_brms(root):
 
 
 @pytest.mark.parametrize(
-    ("case", "draws"), [("sleepstudy", 2000), ("apim", 1000), ("mediation_both", 1500), ("twolevel", 1500)]
+    ("case", "draws"), [("sleepstudy", 2000), ("apim", 1000), ("mediation_both", 1000), ("twolevel", 6000)]
 )
 def test_posterior_means_are_their_estimates(case, draws, shared_data, root):
     """Within .1 SE. The start is rated here, 1000 SDs away on either side, under a start law as wide.
@@ -126,8 +126,9 @@ def test_posterior_means_are_their_estimates(case, draws, shared_data, root):
     found = drawn(fit)
     unit = {str(c): measures[["shift", "scale"]].sel(construct=c) for c in measures["construct"].values}
     for name in study.names:
-        outcome = name.split(" ~ ")[0]
-        found[name] = found[name] * unit[outcome]["scale"].item()
+        outcome, predictor = name.split(" ~ ")
+        by = unit[predictor]["scale"].item() if predictor in unit else 1.0
+        found[name] = found[name] * unit[outcome]["scale"].item() / by
     for outcome in study.outcomes:
         moved = sum(found[f"{outcome} ~ {name}"] * centre[name] for name in study.covariates)
         found[f"{outcome} ~ 1"] = found[f"{outcome} ~ 1"] + unit[outcome]["shift"].item() - moved

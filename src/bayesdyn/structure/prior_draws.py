@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.data.rated import TOKEN_PRIOR, Rated
+from bayesdyn.structure.free_paths import free_paths
 from bayesdyn.structure.language.priors import resolve_priors
 from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.language.terms import effect_names, residual_blocks
@@ -37,20 +38,13 @@ def draw_paths(spec: ModelSpec, count: int, rng: np.random.Generator) -> Floats:
     InputError
         If next to no draw of the lags' priors is stable.
     """
-    priors = resolve_priors(spec)
-    keys = [path.label or path.name for path in spec.paths]
-    first = {key: path for key, path in reversed(list(zip(keys, spec.paths, strict=True)))}
-    numbers = {key: priors.of_path(spec, path).numbers for key, path in first.items() if path.fixed is None}
-    order, pick = list(numbers), np.zeros((len(numbers), len(keys)))
-    for p, (key, path) in enumerate(zip(keys, spec.paths, strict=True)):
-        if path.fixed is None:
-            pick[order.index(key), p] = 1.0
-    fixed = np.array([0.0 if path.fixed is None else path.fixed for path in spec.paths])
-    mean, sd = np.array(list(numbers.values())).reshape(len(order), 2).T
+    free = free_paths(spec, resolve_priors(spec))
     lags = party_lags(spec, tuple(dict.fromkeys(path.outcome for path in spec.paths)))
-    drawn, wanting = np.zeros((count, len(keys))), np.arange(count)
+    drawn, wanting = np.zeros((count, len(spec.paths))), np.arange(count)
     for _ in range(_ROUNDS):
-        drawn[wanting] = rng.normal(mean, sd, (len(wanting), len(order))) @ pick + fixed
+        normal = rng.standard_normal((len(wanting), len(free.loc)))
+        # The last label takes the first number, as ever: a seed keeps its draws.
+        drawn[wanting] = (free.loc + free.sd * normal[:, ::-1]) @ free.pick.T + free.fixed
         wanting = wanting[~are_stable(lags, drawn[wanting])]
         if not wanting.size:
             return drawn
