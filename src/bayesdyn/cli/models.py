@@ -46,7 +46,7 @@ def fit(
     measurement: Annotated[
         Measurement | None, typer.Option(help="Default: what the model file says, else known.")
     ] = None,
-    engine: str = "auto",
+    engine: Annotated[str, typer.Option(help="auto, pymc or jax.")] = "auto",
     draws: Least4 = 1000,
     tune: Least1 = 1000,
     chains: Least1 = 4,
@@ -55,6 +55,10 @@ def fit(
     backend: Backend = "jax",
     sampler: Annotated[str, typer.Option(help="nutpie, numpyro or blackjax.")] = "nutpie",
     latent_draws: Annotated[int, typer.Option(min=0)] = 0,
+    until_ess: Annotated[
+        float | None, typer.Option(help="engine jax: stop at this least ESS, and R-hat 1.01.")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="engine jax: folder of checkpoints.")] = None,
     out: Out = Path("fit.nc"),
 ) -> None:
     """Draw from the posterior of a structural model.
@@ -74,7 +78,8 @@ def fit(
         measurement=None if measurement is None else measurement.value,
         engine=engine, draws=draws, tune=tune, chains=chains, random_seed=random_seed, kappa=kappa,
         target_accept=target_accept, backend=backend, sampler=sampler,
-        latent_draws=latent_draws, progress=True,
+        latent_draws=latent_draws, until=None if until_ess is None else {"ess": until_ess}, resume=resume,
+        progress=True,
     )  # fmt: skip
     write_dataset(fitted, out, "fit")
     show(summary(fitted), index=True)

@@ -14,7 +14,7 @@ import xarray as xr
 from bayesdyn.fitting.fits import posterior_of
 from bayesdyn.structure.data.rated import RATER_NAMES
 
-RHAT, ESS_PER_CHAIN, BFMI = 1.01, 100, 0.3
+RHAT, ESS_PER_CHAIN, BFMI, ACCEPTED = 1.01, 100, 0.3, 0.5
 _PARAMETERS = (
     "path", "defined", "level_mean", "residual_cov", "predictor_cov", "cross_cov", "dyad_cov", "session_cov",
     "start_cov", "decay", "kappa", *RATER_NAMES, "token_weight",
@@ -37,7 +37,7 @@ class Verdict:
     divergences, max_depth_hits
         Counts over all kept draws.
     bfmi
-        The lowest over chains.
+        The lowest over chains; NaN of ``engine="jax"``, whose sweeps have no energy.
     """
 
     ok: bool
@@ -74,7 +74,8 @@ def diagnose(fit: xr.DataTree) -> Verdict:
     rhat = rhats[worst] if worst else float("nan")
     divergences = int(stats["diverging"].sum())
     hits = int(stats["maxdepth_reached"].sum()) if "maxdepth_reached" in stats else 0
-    bfmi = _bfmi(stats["energy"].transpose("chain", "draw").values)
+    # Gibbs sweeps have no energy of their own; their Hamiltonian moves tell how often each was accepted.
+    bfmi = _bfmi(stats["energy"].transpose("chain", "draw").values) if "energy" in stats else float("nan")
 
     problems: list[tuple[str, str]] = []
     if chains == 1:
@@ -95,12 +96,20 @@ def diagnose(fit: xr.DataTree) -> Verdict:
         problems.append(
             (
                 f"{divergences} of {chains * draws} draws diverged.",
-                "Raise target_accept to 0.95, or tighten priors.",
+                "Raise target_accept to 0.95, or tighten priors."
+                if "energy" in stats
+                else "Raise tune, or tighten the priors of the SDs.",
             )
         )
     if hits > 0.01 * chains * draws:
         problems.append((f"{hits} draws reached the tree depth's limit.", "Slow, not wrong: raise tune."))
-    if not bfmi >= BFMI:
+    if "acceptance" in stats:
+        for move, rate in stats["acceptance"].mean(("chain", "draw")).to_series().items():
+            if not rate >= ACCEPTED:
+                problems.append(
+                    (f"The moves of {move} are accepted at {rate:.2f} (want {ACCEPTED}).", "Raise tune.")
+                )
+    if bfmi < BFMI:
         problems.append(
             (f"BFMI is {bfmi:.2f} (want {BFMI}).", "Level SDs may be weakly identified: tighten level_sd.")
         )

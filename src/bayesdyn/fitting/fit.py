@@ -1,16 +1,19 @@
 """Fit a structural model: the settings, checked, and the road that the measurement asks for."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import xarray as xr
 
 from bayesdyn.errors import EngineError, FaultList
 from bayesdyn.fitting.propagated import fit_propagated
-from bayesdyn.fitting.run import SAMPLERS, Settings, run
+from bayesdyn.fitting.run import SAMPLERS, Settings, assemble, identity, run
 from bayesdyn.structure.language.spec import ModelSpec
-from bayesdyn.structure.problem import measurement_of, prepare
+from bayesdyn.structure.problem import Problem, measurement_of, prepare
 
-ENGINES = ("auto", "pymc")
+ENGINES = ("auto", "pymc", "jax")
 IMPUTATIONS = 20
 
 
@@ -30,6 +33,8 @@ def fit(
     target_accept: float = 0.9,
     latent_draws: int = 0,
     imputations: int = IMPUTATIONS,
+    until: Mapping[str, float] | None = None,
+    resume: str | Path | None = None,
     progress: bool = False,
 ) -> xr.DataTree:
     """Draw from the posterior of a structural model.
@@ -52,7 +57,9 @@ def fit(
         analysis. Missing scores are latent in all. None: what the model file says, and ``known`` where it
         says nothing.
     engine
-        ``pymc``, the reference engine; ``auto`` chooses.
+        ``pymc``, the reference engine, which fits every model; ``jax``, Gibbs sweeps of our own
+        (:mod:`bayesdyn.engines.gibbs`): the same posterior for linear laws with lags of one exchange, at a
+        cost that large corpora can pay. It refuses what it cannot do. ``auto`` is ``pymc`` at present.
     draws, tune, chains
         Kept draws and warm-up draws of each chain, number of chains.
     random_seed
@@ -72,6 +79,13 @@ def fit(
     imputations
         With ``propagated``: at how many draws of the rater parameters the model is fitted; each has a warm-up
         of its own, and ``draws`` are dealt among them.
+    until
+        With ``engine="jax"``: stop before ``draws`` when all paths, means, covariances and kappa have at
+        least ``ess`` effective draws (bulk; 400 where only ``rhat`` is given) and an R-hat of at most
+        ``rhat`` (1.01).
+    resume
+        With ``engine="jax"``: a folder that keeps checkpoints, one every 50 sweeps. If it holds one of the
+        same fit, the run goes on from there, and gives the draws of a run that was never interrupted.
     progress
         Show a progress bar on stderr.
 
@@ -93,19 +107,63 @@ def fit(
     InputError
         Faults of the measures or the model: see :func:`bayesdyn.structure.problem.prepare`.
     EngineError
-        An unknown engine, a model that it cannot fit, or a sampler that is not installed.
+        An unknown engine, a model that it cannot fit, a sampler that is not installed, or a checkpoint of
+        another fit.
     """
     from bayesdyn.engines.pymc_engine import compile_problem
 
     _check_settings(engine, backend, sampler, draws, tune, chains)
+    _check_run(engine, until, resume)
     problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
     settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws, sampler)
+    if engine == "jax":
+        return _by_sweeps(problem, measures, replace(settings, engine=engine), until, resume, progress)
     if problem.measurement == "propagated":
         return fit_propagated(
             measures, spec, settings, backend=backend, imputations=imputations, progress=progress
         )
     compiled = compile_problem(problem, backend, sampler)
     return run(compiled, problem, measures, settings, progress=progress)
+
+
+def _by_sweeps(
+    problem: Problem,
+    measures: xr.Dataset,
+    settings: Settings,
+    until: Mapping[str, float] | None,
+    resume: str | Path | None,
+    progress: bool,
+) -> xr.DataTree:
+    from bayesdyn.engines.gibbs.checkpoint import Checkpoint
+    from bayesdyn.engines.gibbs.convergence import Until
+    from bayesdyn.engines.gibbs.draw import Asked, draw_gibbs
+
+    asked = Asked(
+        settings.draws,
+        settings.tune,
+        settings.chains,
+        settings.random_seed,
+        latent_draws=settings.latent_draws,
+        until=Until(**until) if until is not None else None,
+        checkpoint=Checkpoint(Path(resume), identity(problem, measures, settings)) if resume else None,
+        progress=progress,
+    )
+    tree = draw_gibbs(problem, asked)
+    return assemble(tree, problem, measures, replace(settings, draws=tree["posterior"].sizes["draw"]))
+
+
+def _check_run(engine: str, until: Mapping[str, float] | None, resume: str | Path | None) -> None:
+    faults = FaultList()
+    for name, given in (("until", until), ("resume", resume)):
+        if given is not None and engine != "jax":
+            faults.add(f"{name} is not for engine {engine!r}", f'Use engine="jax", or leave {name} out')
+    least = {"ess": 1.0, "rhat": 1.0}
+    for name, value in (until or {}).items():
+        if name not in least:
+            faults.add(f"until has {name!r}", "Give ess, rhat or both")
+        elif not value > least[name]:
+            faults.add(f"until has {name} {value}", f"Give {name} above {least[name]:g}")
+    faults.raise_if_any("Cannot fit", EngineError)
 
 
 def _check_settings(engine: str, backend: str, sampler: str, draws: int, tune: int, chains: int) -> None:

@@ -38,6 +38,7 @@ class Settings:
     target_accept: float = 0.9
     latent_draws: int = 0
     sampler: str = "nutpie"
+    engine: str = "pymc"
 
 
 def run(
@@ -81,6 +82,23 @@ def assemble(tree: xr.DataTree, problem: Problem, measures: xr.Dataset, settings
     fitted = xr.DataTree.from_dict(groups)
     fitted.attrs = _attributes(problem, measures, settings)
     return fitted
+
+
+def identity(problem: Problem, measures: xr.Dataset, settings: Settings) -> dict[str, str]:
+    """Return what a run that goes on from a checkpoint must share with the one that began, by name.
+
+    The number of draws is not among it: a run that has ended may go on to more.
+    """
+    found = versions()
+    told = ("chains", "tune", "latent_draws", "random_seed")
+    return {
+        "measures": sha256_dataset(measures),
+        "model": sha256_text(to_text(problem.spec)),
+        "measurement": problem.measurement,
+        "kappa": json.dumps(bool(problem.kappa_sd.any())),
+        **{name: json.dumps(getattr(settings, name)) for name in told},
+        **{f"version of {name}": found[name] for name in ("bayesdyn", "jax")},
+    }
 
 
 def _on_exchanges(values: Mapping[str, np.ndarray], problem: Problem) -> xr.Dataset:
@@ -148,6 +166,12 @@ def rater_budget(measures: xr.Dataset, constructs: Sequence[str]) -> xr.Dataset:
     return kept.assign(rated_share=chosen["rating"].notnull().mean("exchange"))
 
 
+def _sampler(settings: Settings, found: Mapping[str, str]) -> str:
+    if settings.engine == "jax":
+        return f"bayesdyn {found['bayesdyn']} Gibbs sweeps"
+    return f"{SAMPLERS[settings.sampler]} {found[settings.sampler]} NUTS"
+
+
 def _attributes(problem: Problem, measures: xr.Dataset, settings: Settings) -> dict[str, str]:
     text = to_text(problem.spec)
     notes = [*json.loads(measures.attrs.get("notes", "[]")), *problem.notes]
@@ -159,8 +183,8 @@ def _attributes(problem: Problem, measures: xr.Dataset, settings: Settings) -> d
         "model": problem.spec.name,
         "spec": json.dumps(text),
         "measurement": problem.measurement,
-        "engine": "pymc",
-        "sampler": f"{SAMPLERS[settings.sampler]} {found[settings.sampler]} NUTS",
+        "engine": settings.engine,
+        "sampler": _sampler(settings, found),
         "random_seed": json.dumps(settings.random_seed),
         "settings": json.dumps({name: getattr(settings, name) for name in told}),
         "versions": json.dumps(found),

@@ -1,8 +1,10 @@
-"""Chains of sweeps: starts, warm-up, draws by the names that the reference engine gives them."""
+"""Chains of sweeps, block by block side by side: starts, warm-up, draws, checkpoints, when to stop."""
 
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -11,15 +13,74 @@ import numpy as np
 import xarray as xr
 
 from bayesdyn.engines.gibbs import spreads
+from bayesdyn.engines.gibbs.checkpoint import Checkpoint, Standing, filled_as, leaves_of
+from bayesdyn.engines.gibbs.convergence import Reached, Until, reached_by
+from bayesdyn.engines.gibbs.expansion import obstacles
 from bayesdyn.engines.gibbs.model import Unknowns
+from bayesdyn.engines.gibbs.named import posterior_of, stats_of
 from bayesdyn.engines.gibbs.steps import adapt, begin_steps, frozen
 from bayesdyn.engines.gibbs.sums import Rows, Sums
 from bayesdyn.engines.gibbs.sweep import Kept, State, Sweep
-from bayesdyn.engines.pymc_model import coordinates
+from bayesdyn.errors import EngineError, FaultList
 from bayesdyn.machine import available_cores
 from bayesdyn.structure.problem import Problem
 
-_BLOCK = 50
+BLOCK = 50
+"""Sweeps between two looks at the chains."""
+_TELL_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run is asked for.
+
+    Attributes
+    ----------
+    draws, tune, chains, random_seed
+        Kept draws and warm-up of each chain; both end with a block of :data:`BLOCK` sweeps.
+    dtype
+        Of the states; everything else is float64.
+    latent_draws
+        How many draws of the states to keep, from the ends of blocks.
+    until
+        Stop before ``draws`` when this is reached.
+    checkpoint
+        Where to keep checkpoints, and to go on from.
+    progress
+        Tell on stderr how far the chains have come.
+    """
+
+    draws: int
+    tune: int
+    chains: int
+    random_seed: int
+    dtype: str = "float64"
+    latent_draws: int = 0
+    until: Until | None = None
+    checkpoint: Checkpoint | None = None
+    progress: bool = False
+
+    @property
+    def block(self) -> int:
+        """Return the sweeps of a block."""
+        most = self.draws * self.chains // self.latent_draws if self.latent_draws else BLOCK
+        return max(1, min(BLOCK, self.draws, self.tune, most))
+
+
+def draw_gibbs(problem: Problem, asked: Asked) -> xr.DataTree:
+    """Draw from the posterior of a problem; groups and names as :func:`.pymc_engine.draw` gives them.
+
+    Raises
+    ------
+    EngineError
+        If the problem holds what the sweeps cannot do, or the checkpoint is of another run.
+    """
+    faults = FaultList()
+    for obstacle in obstacles(problem):
+        faults.add(f"it has {obstacle}", 'Use engine="pymc"')
+    faults.raise_if_any(f'engine="jax" cannot fit model {problem.spec.name!r}', EngineError)
+    jax.config.update("jax_enable_x64", True)
+    return _Run(Sweep(problem, asked.dtype), asked).whole()
 
 
 def start(sweep: Sweep, seed: int, chain: int) -> State:
@@ -49,97 +110,131 @@ def start(sweep: Sweep, seed: int, chain: int) -> State:
 
 
 def run_block(
-    sweep: Sweep, warm: bool, state: State, rows: Rows, given: Sums | None, count: int = _BLOCK
+    sweep: Sweep, count: int, warm: jax.Array, state: State, rows: Rows, given: Sums | None
 ) -> tuple[State, Kept]:
-    """Return the state after a block of sweeps, and what is kept of each."""
+    """Return the state after a block of sweeps, and what is kept of each.
+
+    Whether the steps adapt is an argument like another, so that one compilation serves both.
+    """
 
     def once(state: State, _: None) -> tuple[State, Kept]:
         state, kept = sweep(state, rows, given)
-        if warm:
-            state = state._replace(steps=adapt(state.steps, kept.accepted))
-        return state, kept
+        adapted = adapt(state.steps, kept.accepted)
+        steps = jax.tree.map(partial(jnp.where, warm), adapted, state.steps)
+        return state._replace(steps=steps), kept
 
     return jax.lax.scan(once, state, None, length=count)
 
 
-def draw_gibbs(
-    problem: Problem,
-    *,
-    draws: int,
-    tune: int,
-    chains: int,
-    random_seed: int,
-    dtype: str = "float64",
-    progress: bool = False,
-) -> xr.DataTree:
-    """Draw from the posterior of a problem; groups and names as :func:`.pymc_engine.draw` gives them."""
-    jax.config.update("jax_enable_x64", True)
-    sweep = Sweep(problem, dtype)
-    rows = sweep.rows()
-    latent = bool(sweep.states.moved)
-    states = [start(sweep, random_seed, chain) for chain in range(chains)]
-    given = None if latent else jax.jit(sweep.sums)(states[0].states, rows)
-    block = min(_BLOCK, tune, draws)
-    warm = jax.jit(partial(run_block, sweep, True, count=block)).lower(states[0], rows, given).compile()
-    steady = jax.jit(partial(run_block, sweep, False, count=block)).lower(states[0], rows, given).compile()
-    began = time.monotonic()
+class _Run:
+    """A run of chains: each of them does a block, then all are looked at together."""
 
-    def run(chain: int) -> tuple[State, Kept]:
-        state = states[chain]
-        for _ in range(-(-tune // block)):
-            state, _ = warm(state, rows, given)
-        state, kept = state._replace(steps=frozen(state.steps)), []
-        for done in range(-(-draws // block)):
-            state, one = steady(state, rows, given)
-            kept.append(jax.tree.map(np.asarray, one))
-            if progress:
-                sys.stderr.write(
-                    f"chain {chain}: {block * (done + 1)} draws, {time.monotonic() - began:.0f} s\n"
-                )
-        return state, jax.tree.map(lambda *parts: np.concatenate(parts)[:draws], *kept)
+    def __init__(self, sweep: Sweep, asked: Asked) -> None:
+        self.sweep, self.asked, self.block = sweep, asked, asked.block
+        self.rows = sweep.rows()
+        self.states = [start(sweep, asked.random_seed, chain) for chain in range(asked.chains)]
+        latent = bool(sweep.states.moved)
+        self.given = None if latent else jax.jit(sweep.sums)(self.states[0].states, self.rows)
+        self.warmed, self.kept, self.latent = 0, [], []
+        self.began = self.told = time.monotonic()
 
-    with ThreadPoolExecutor(available_cores()) as pool:
-        ended = list(pool.map(run, range(chains)))
-    every: Kept = jax.tree.map(lambda *parts: np.stack(parts), *[kept for _, kept in ended])
-    return xr.DataTree.from_dict(
-        {"posterior": _posterior(sweep, every.unknowns), "sample_stats": _stats(sweep, every)}
-    )
+    def whole(self) -> xr.DataTree:
+        """Return all draws: those of a checkpoint, and what is missing of them."""
+        asked = self.asked
+        self._take_up()
+        warm_blocks, blocks = -(-asked.tune // self.block), -(-asked.draws // self.block)
+        compiled = self._compiled() if len(self.kept) < blocks else None
+        reached = None
+        with ThreadPoolExecutor(min(available_cores(), asked.chains)) as pool:
+            while compiled and self.warmed < warm_blocks:
+                self._advance(pool, partial(compiled, jnp.array(True)))
+                self.warmed += 1
+                if self.warmed == warm_blocks:
+                    self.states = [one._replace(steps=frozen(one.steps)) for one in self.states]
+                self._save()
+                self._tell(f"warm-up: {self.warmed * self.block} of {warm_blocks * self.block} sweeps")
+            while compiled and len(self.kept) < blocks:
+                kept = self._advance(pool, partial(compiled, jnp.array(False)))
+                self.kept.append(jax.tree.map(lambda *chains: np.stack(chains), *kept))
+                if asked.latent_draws:
+                    self.latent.append(np.stack([self._states_of(one) for one in self.states]))
+                self._save()
+                reached = self._look(reached)
+                if asked.until and reached and reached.meets(asked.until):
+                    break
+        return self._tree()
 
+    def _compiled(self) -> Callable[..., tuple[State, Kept]]:
+        block = jax.jit(partial(run_block, self.sweep, self.block))
+        return block.lower(jnp.array(True), self.states[0], self.rows, self.given).compile()
 
-def _posterior(sweep: Sweep, unknowns: Unknowns) -> xr.Dataset:
-    problem = sweep.problem
-    covs = {
-        name: _covariances(np.asarray(unknowns.factors[name]), size)
-        for name, (size, _) in sweep.priors.items()
-    }
-    lead = unknowns.free.shape[:2]
-    residual = np.zeros((*lead, len(sweep.model.own), len(sweep.model.own)))
-    for number, block in enumerate(sweep.model.blocks):
-        residual[..., np.array(block)[:, None], np.array(block)] = covs[f"residual_{number}"]
-    path = unknowns.free @ sweep.model.paths.pick.T + sweep.model.paths.fixed
-    found = {
-        "path": (("path_name",), path),
-        "level_mean": (("endogenous",), unknowns.level_mean),
-        "residual_cov": (("endogenous", "endogenous2"), residual),
-        "start_cov": (("endogenous", "endogenous2"), covs["start"]),
-    }
-    for name, effect in unknowns.effects.items():
-        found[f"{name}_effects"] = ((name, f"{name}_effect"), effect)
-        found[f"{name}_cov"] = ((f"{name}_effect", f"{name}_effect2"), covs[name])
-    if sweep.noisy:
-        found["kappa"] = (("construct",), unknowns.kappa_raw * problem.kappa_sd)
-    dataset = xr.Dataset({name: (("chain", "draw", *dims), value) for name, (dims, value) in found.items()})
-    coords = {name: values for name, values in coordinates(problem).items() if name in dataset.dims}
-    return dataset.assign_coords({"chain": np.arange(lead[0]), "draw": np.arange(lead[1]), **coords})
+    def _advance(self, pool: ThreadPoolExecutor, block: Callable[..., tuple[State, Kept]]) -> list[Kept]:
+        """Move every chain by a block; the chains stay where they were if that is interrupted."""
+        done = list(pool.map(lambda state: block(state, self.rows, self.given), self.states))
+        self.states = [state for state, _ in done]
+        return [jax.tree.map(np.asarray, kept) for _, kept in done]
 
+    def _states_of(self, state: State) -> np.ndarray:
+        """Return the states (N, C) of a chain in single precision."""
+        laid = np.asarray(state.states, np.float32)
+        return laid.reshape(len(laid), -1)[:, self.sweep.packing.place].T
 
-def _covariances(points: np.ndarray, size: int) -> np.ndarray:
-    flat = jnp.asarray(points.reshape(-1, points.shape[-1]))
-    factor = np.asarray(jax.vmap(lambda point: spreads.factor_of(point, size))(flat))
-    return (factor @ factor.swapaxes(1, 2)).reshape(*points.shape[:-1], size, size)
+    def _take_up(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        point = self.asked.checkpoint
+        standing = point.load() if point else None
+        if point is None or standing is None:
+            return
+        self.states, self.warmed = filled_as(self.states, standing.leaves), standing.warmed
+        like = Kept(self.states[0].unknowns, jnp.zeros(len(self.sweep.moves)))
+        for number in range(standing.drawn):
+            leaves = point.load_block(number)
+            if self.asked.latent_draws:
+                self.latent.append(leaves.pop())
+            self.kept.append(jax.tree.map(np.asarray, filled_as(like, leaves)))
+        self._tell(f"goes on from {point.folder}", now=True)
 
+    def _save(self) -> None:
+        point, drawn = self.asked.checkpoint, len(self.kept)
+        if point is None:
+            return
+        if drawn:
+            latent = self.latent[-1:]
+            point.save_block(drawn - 1, [*leaves_of(self.kept[-1]), *latent])
+        point.save(Standing(leaves_of(self.states), self.warmed, drawn))
 
-def _stats(sweep: Sweep, kept: Kept) -> xr.Dataset:
-    return xr.Dataset(
-        {"acceptance": (("chain", "draw", "move"), kept.accepted)}, coords={"move": list(sweep.moves)}
-    )
+    def _look(self, before: Reached | None) -> Reached | None:
+        """Return how far the chains have come, if it is time to ask."""
+        due = time.monotonic() - self.told > _TELL_EVERY_S and self.asked.progress
+        if not (due or self.asked.until):
+            return before
+        draws = len(self.kept) * self.block
+        found = reached_by(posterior_of(self.sweep, self._joined().unknowns, effects=False))
+        self._tell(
+            f"{draws} of {self.asked.draws} draws, R-hat {found.rhat:.3f}, "
+            f"ESS {found.ess:.0f} ({found.slowest})"
+        )
+        return found
+
+    def _tell(self, text: str, now: bool = False) -> None:
+        moment = time.monotonic()
+        if self.asked.progress and (now or moment - self.told > _TELL_EVERY_S):
+            sys.stderr.write(f"{text}, {moment - self.began:.0f} s\n")
+            sys.stderr.flush()
+            self.told = moment
+
+    def _joined(self) -> Kept:
+        most = self.asked.draws
+        return jax.tree.map(lambda *blocks: np.concatenate(blocks, axis=1)[:, :most], *self.kept)
+
+    def _tree(self) -> xr.DataTree:
+        kept = self._joined()
+        groups = {
+            "posterior": posterior_of(self.sweep, kept.unknowns),
+            "sample_stats": stats_of(self.sweep, kept),
+        }
+        if self.asked.latent_draws:
+            every = np.concatenate([states for block in self.latent for states in block[:, None]])
+            picked = np.linspace(0, len(every) - 1, min(self.asked.latent_draws, len(every))).astype(int)
+            groups["latent"] = xr.Dataset({"latent": (("sample", "exchange", "construct"), every[picked])})
+        return xr.DataTree.from_dict(groups)

@@ -1,0 +1,133 @@
+"""Checkpoints of a run: where every chain stands, and the draws so far, in a folder.
+
+Each block of draws is a file of its own, written once; ``state.npz`` is written last, whole or not at all,
+and says how many of them count. A run that is killed at any moment loses the block it was in.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayesdyn.artefacts import whole_file
+from bayesdyn.errors import EngineError, FaultList
+
+_STATE = "state.npz"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands after some blocks.
+
+    Attributes
+    ----------
+    leaves
+        Of the chains' states: arrays in the order of the tree, keys of random numbers as their data.
+    warmed, drawn
+        Blocks of the warm-up and of kept draws that are done.
+    """
+
+    leaves: list[np.ndarray]
+    warmed: int
+    drawn: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder of checkpoints of one run.
+
+    Attributes
+    ----------
+    folder
+        Made when the first block ends.
+    identity
+        What a run that goes on must share with the one that began, by name: hashes, settings, versions.
+    """
+
+    folder: Path
+    identity: Mapping[str, str]
+
+    def load(self) -> Standing | None:
+        """Return where the run stands, None where none was begun.
+
+        Raises
+        ------
+        EngineError
+            If the folder holds a run of another model, of other data or settings, or a damaged file.
+        """
+        path = self.folder / _STATE
+        if not path.exists():
+            return None
+        faults, title = FaultList(), f"Cannot go on from checkpoint {self.folder}"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                told = json.loads(str(file["told"]))
+                leaves = [file[f"leaf{number}"] for number in range(told["leaves"])]
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            faults.add(f"{_STATE} is damaged ({type(error).__name__})", "Delete the folder and start anew")
+            faults.raise_if_any(title, EngineError)
+            raise AssertionError("a fault was added") from error
+        for name, value in self.identity.items():
+            if told["identity"].get(name) != value:
+                faults.add(
+                    f"it is of a run with another {name}", "Name another folder, or fit as it was begun"
+                )
+        faults.raise_if_any(title, EngineError)
+        return Standing(leaves, told["warmed"], told["drawn"])
+
+    def save(self, standing: Standing) -> None:
+        """Write where the run stands, whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        told = {
+            "identity": dict(self.identity),
+            "leaves": len(standing.leaves),
+            "warmed": standing.warmed,
+            "drawn": standing.drawn,
+        }
+        self._write(_STATE, {"told": np.array(json.dumps(told)), **_numbered(standing.leaves)})
+
+    def save_block(self, number: int, leaves: list[np.ndarray]) -> None:
+        """Write the draws of a block."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write(f"draws-{number:06}.npz", _numbered(leaves))
+
+    def load_block(self, number: int) -> list[np.ndarray]:
+        """Return the draws of a block."""
+        with np.load(self.folder / f"draws-{number:06}.npz", allow_pickle=False) as file:
+            return [file[f"leaf{place}"] for place in range(len(file.files))]
+
+    def _write(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        with whole_file(self.folder / name) as part, part.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+
+def leaves_of(tree: object) -> list[np.ndarray]:
+    """Return the arrays of a tree, keys of random numbers as their data."""
+    return [np.asarray(_plain(leaf)) for leaf in jax.tree.leaves(tree)]
+
+
+def filled_as[T](like: T, leaves: list[np.ndarray]) -> T:
+    """Return a tree of the same build as ``like`` with these arrays."""
+    old, build = jax.tree.flatten(like)
+    new = [
+        jax.random.wrap_key_data(jnp.asarray(leaf)) if _is_key(one) else jnp.asarray(leaf)
+        for one, leaf in zip(old, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(build, new)
+
+
+def _plain(leaf: jax.Array) -> jax.Array:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _is_key(leaf: object) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _numbered(leaves: list[np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"leaf{number}": leaf for number, leaf in enumerate(leaves)}

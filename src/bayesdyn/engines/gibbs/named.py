@@ -1,0 +1,71 @@
+"""Draws of sweeps under the names that the reference engine gives them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from bayesdyn.engines.gibbs import spreads
+from bayesdyn.engines.gibbs.model import Unknowns
+from bayesdyn.engines.gibbs.sweep import Kept, Sweep
+from bayesdyn.engines.pymc_model import coordinates
+
+
+def posterior_of(sweep: Sweep, unknowns: Unknowns, effects: bool = True) -> xr.Dataset:
+    """Return draws (chain, draw, ...) by the names of :func:`.pymc_engine.draw`.
+
+    Parameters
+    ----------
+    sweep
+        The sweep that drew.
+    unknowns
+        Its unknowns, each with leading dims (chain, draw).
+    effects
+        Whether to give the groups' effects too, which are most of it.
+    """
+    problem = sweep.problem
+    covs = {
+        name: _covariances(np.asarray(unknowns.factors[name]), size)
+        for name, (size, _) in sweep.priors.items()
+    }
+    lead = unknowns.free.shape[:2]
+    residual = np.zeros((*lead, len(sweep.model.own), len(sweep.model.own)))
+    for number, block in enumerate(sweep.model.blocks):
+        residual[..., np.array(block)[:, None], np.array(block)] = covs[f"residual_{number}"]
+    path = np.asarray(unknowns.free) @ sweep.model.paths.pick.T + sweep.model.paths.fixed
+    found = {
+        "path": (("path_name",), path),
+        "level_mean": (("endogenous",), unknowns.level_mean),
+        "residual_cov": (("endogenous", "endogenous2"), residual),
+        "start_cov": (("endogenous", "endogenous2"), covs["start"]),
+    }
+    for name, effect in unknowns.effects.items():
+        if effects:
+            found[f"{name}_effects"] = ((name, f"{name}_effect"), effect)
+        found[f"{name}_cov"] = ((f"{name}_effect", f"{name}_effect2"), covs[name])
+    if sweep.noisy:
+        found["kappa"] = (("construct",), unknowns.kappa_raw * problem.kappa_sd)
+    dataset = xr.Dataset({name: (("chain", "draw", *dims), value) for name, (dims, value) in found.items()})
+    coords = {name: values for name, values in coordinates(problem).items() if name in dataset.dims}
+    return dataset.assign_coords({"chain": np.arange(lead[0]), "draw": np.arange(lead[1]), **coords})
+
+
+def stats_of(sweep: Sweep, kept: Kept) -> xr.Dataset:
+    """Return how the Hamiltonian moves were accepted, and at which draws one of them diverged.
+
+    A chance of exactly 0 is an error of the energy of more than 700, or no number at all.
+    """
+    accepted = np.asarray(kept.accepted)
+    return xr.Dataset(
+        {
+            "acceptance": (("chain", "draw", "move"), accepted),
+            "diverging": (("chain", "draw"), (accepted == 0).any(axis=-1)),
+        },
+        coords={"move": list(sweep.moves)},
+    )
+
+
+def _covariances(points: np.ndarray, size: int) -> np.ndarray:
+    flat = jnp.asarray(points.reshape(-1, points.shape[-1]))
+    factor = np.asarray(jax.vmap(lambda point: spreads.factor_of(point, size))(flat))
+    return (factor @ factor.swapaxes(1, 2)).reshape(*points.shape[:-1], size, size)

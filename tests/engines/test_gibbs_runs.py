@@ -1,0 +1,109 @@
+"""Runs of sweeps behind ``bd.fit``: names, interruption, stopping early, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+import bayesdyn as bd
+from bayesdyn.engines.gibbs import draw as module
+from bayesdyn.errors import EngineError
+from bayesdyn.fitting.diagnostics import diagnose
+from small_models import MODERATED
+
+RUN = {"measurement": "known", "engine": "jax", "draws": 100, "tune": 100, "chains": 2, "random_seed": 3}
+
+
+@pytest.fixture(scope="module")
+def measures():
+    return bd.simulate(bd.load_model(MODERATED), dyads=6, sessions=1, exchanges=8, random_seed=2)[0]
+
+
+@pytest.fixture(scope="module")
+def whole(measures):
+    return bd.fit(measures, bd.load_model(MODERATED), **RUN, latent_draws=6)
+
+
+def same(one, other):
+    for name, values in one["posterior"].data_vars.items():
+        np.testing.assert_array_equal(values, other["posterior"][name], err_msg=str(name))
+
+
+def test_a_fit_of_sweeps_has_the_names_of_the_reference(measures, whole):
+    theirs = bd.fit(
+        measures, bd.load_model(MODERATED), measurement="known", draws=4, tune=4, chains=2, random_seed=1
+    )
+    ours, reference = whole["posterior"].to_dataset(), theirs["posterior"].to_dataset()
+    assert set(ours.data_vars) == set(reference.data_vars)
+    for name, values in reference.data_vars.items():
+        assert ours[name].dims == values.dims
+        for dim in values.dims[2:]:
+            np.testing.assert_array_equal(ours[name][dim], values[dim])
+    assert whole.attrs["engine"] == "jax"
+    assert "Gibbs" in whole.attrs["sampler"]
+    assert whole["latent"]["latent"].shape == (6, 48, 3)
+    # Latent empathy goes with its scores.
+    latent = whole["latent"]["latent"].sel(construct="empathy").mean("sample")
+    assert np.corrcoef(latent, whole["observed_data"]["score"].sel(construct="empathy"))[0, 1] > 0.5
+    verdict = diagnose(whole)
+    assert np.isnan(verdict.bfmi)
+    assert verdict.ess_bulk > 0
+    assert len(bd.summary(whole)) == 4 + 3
+
+
+def test_a_run_that_is_cut_off_goes_on_to_the_same_draws(measures, whole, tmp_path, monkeypatch):
+    spec, folder = bd.load_model(MODERATED), tmp_path / "run"
+    advance, calls = module._Run._advance, []
+
+    def killed(self, *given):
+        calls.append(1)
+        if len(calls) % 4 == 0:
+            raise KeyboardInterrupt
+        return advance(self, *given)
+
+    monkeypatch.setattr(module._Run, "_advance", killed)
+    for _ in range(3):
+        try:
+            fit = bd.fit(measures, spec, **RUN, latent_draws=6, resume=folder)
+            break
+        except KeyboardInterrupt:
+            continue
+    assert len(calls) > 4
+    same(whole, fit)
+    np.testing.assert_array_equal(whole["latent"]["latent"], fit["latent"]["latent"])
+    # What is done is not done again.
+    before = len(calls)
+    same(whole, bd.fit(measures, spec, **RUN, latent_draws=6, resume=folder))
+    assert len(calls) == before
+    other = {**RUN, "random_seed": 4}
+    with pytest.raises(EngineError, match="another random_seed"):
+        bd.fit(measures, spec, **other, latent_draws=6, resume=folder)
+    moved = measures.assign(score=measures["score"] + 0.1)
+    with pytest.raises(EngineError, match="another measures"):
+        bd.fit(moved, spec, **RUN, latent_draws=6, resume=folder)
+    state = folder / "state.npz"
+    state.write_bytes(state.read_bytes()[:200])
+    with pytest.raises(EngineError, match="damaged"):
+        bd.fit(measures, spec, **RUN, latent_draws=6, resume=folder)
+
+
+def test_a_run_stops_when_it_has_what_was_asked(measures):
+    many = {**RUN, "draws": 400}
+    fit = bd.fit(measures, bd.load_model(MODERATED), **many, until={"ess": 2, "rhat": 5})
+    assert fit["posterior"].sizes["draw"] == module.BLOCK
+    assert json.loads(fit.attrs["settings"])["draws"] == module.BLOCK
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"until": {"ess": 400}}, "until is not for engine 'auto'"),
+        ({"resume": "somewhere"}, "resume is not for engine 'auto'"),
+        ({"engine": "jax", "until": {"rhat": 0.9}}, "rhat 0.9"),
+        ({"engine": "jax", "until": {"iterations": 5}}, "'iterations'"),
+        ({"engine": "jax", "measurement": "propagated"}, "propagated"),
+    ],
+)
+def test_what_is_refused(measures, given, said):
+    with pytest.raises(EngineError, match=said):
+        bd.fit(measures, bd.load_model(MODERATED), random_seed=1, **given)
