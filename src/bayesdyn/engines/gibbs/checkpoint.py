@@ -65,7 +65,8 @@ class Checkpoint:
             return None
         faults, title = FaultList(), f"Cannot go on from checkpoint {self.folder}"
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Opened here: NumPy leaves a file that is no archive open.
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 told = json.loads(str(file["told"]))
                 leaves = [file[f"leaf{number}"] for number in range(told["leaves"])]
         except (OSError, ValueError, KeyError, BadZipFile) as error:
