@@ -14,7 +14,7 @@ import xarray as xr
 
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.checkpoint import Checkpoint, Standing, filled_as, leaves_of
-from bayesdyn.engines.gibbs.convergence import Reached, Until, reached_by
+from bayesdyn.engines.gibbs.convergence import Until, reached_by
 from bayesdyn.engines.gibbs.expansion import obstacles
 from bayesdyn.engines.gibbs.model import Unknowns
 from bayesdyn.engines.gibbs.named import posterior_of, stats_of
@@ -144,7 +144,6 @@ class _Run:
         self._take_up()
         warm_blocks, blocks = -(-asked.tune // self.block), -(-asked.draws // self.block)
         compiled = self._compiled() if len(self.kept) < blocks else None
-        reached = None
         with ThreadPoolExecutor(min(available_cores(), asked.chains)) as pool:
             while compiled and self.warmed < warm_blocks:
                 self._advance(pool, partial(compiled, jnp.array(True)))
@@ -153,15 +152,12 @@ class _Run:
                     self.states = [one._replace(steps=frozen(one.steps)) for one in self.states]
                 self._save()
                 self._tell(f"warm-up: {self.warmed * self.block} of {warm_blocks * self.block} sweeps")
-            while compiled and len(self.kept) < blocks:
+            while compiled and len(self.kept) < blocks and not self._enough():
                 kept = self._advance(pool, partial(compiled, jnp.array(False)))
                 self.kept.append(jax.tree.map(lambda *chains: np.stack(chains), *kept))
                 if asked.latent_draws:
                     self.latent.append(np.stack([self._states_of(one) for one in self.states]))
                 self._save()
-                reached = self._look(reached)
-                if asked.until and reached and reached.meets(asked.until):
-                    break
         return self._tree()
 
     def _compiled(self) -> Callable[..., tuple[State, Kept]]:
@@ -203,18 +199,18 @@ class _Run:
             point.save_block(drawn - 1, [*leaves_of(self.kept[-1]), *latent])
         point.save(Standing(leaves_of(self.states), self.warmed, drawn))
 
-    def _look(self, before: Reached | None) -> Reached | None:
-        """Return how far the chains have come, if it is time to ask."""
-        due = time.monotonic() - self.told > _TELL_EVERY_S and self.asked.progress
-        if not (due or self.asked.until):
-            return before
-        draws = len(self.kept) * self.block
+    def _enough(self) -> bool:
+        """Look how far the chains have come, now and then, and return whether that is what was asked for."""
+        blocks, until = len(self.kept), self.asked.until
+        due = self.asked.progress and time.monotonic() - self.told > _TELL_EVERY_S
+        if not (blocks and (due or (until and _is_look(blocks)))):
+            return False
         found = reached_by(posterior_of(self.sweep, self._joined().unknowns, effects=False))
         self._tell(
-            f"{draws} of {self.asked.draws} draws, R-hat {found.rhat:.3f}, "
+            f"{blocks * self.block} of {self.asked.draws} draws, R-hat {found.rhat:.3f}, "
             f"ESS {found.ess:.0f} ({found.slowest})"
         )
-        return found
+        return until is not None and _is_look(blocks) and found.meets(until)
 
     def _tell(self, text: str, now: bool = False) -> None:
         moment = time.monotonic()
@@ -238,3 +234,11 @@ class _Run:
             picked = np.linspace(0, len(every) - 1, min(self.asked.latent_draws, len(every))).astype(int)
             groups["latent"] = xr.Dataset({"latent": (("sample", "exchange", "construct"), every[picked])})
         return xr.DataTree.from_dict(groups)
+
+
+def _is_look(blocks: int) -> bool:
+    """Return whether a run may stop after so many blocks: each of the first, then 15 % apart.
+
+    Nothing but the number counts, so that a run that was interrupted stops where it would have.
+    """
+    return blocks < 8 or int(np.log(blocks) / np.log(1.15)) > int(np.log(blocks - 1) / np.log(1.15))
