@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import bayesdyn as bd
 from bayesdyn.engines.gibbs import draw as module
@@ -45,6 +46,11 @@ def test_a_fit_of_sweeps_has_the_names_of_the_reference(measures, whole):
     # Latent empathy goes with its scores.
     latent = whole["latent"]["latent"].sel(construct="empathy").mean("sample")
     assert np.corrcoef(latent, whole["observed_data"]["score"].sel(construct="empathy"))[0, 1] > 0.5
+    stuck = whole["sample_stats"].to_dataset().copy(deep=True)
+    stuck["acceptance"].loc[{"move": "start", "chain": 1}] = 0.0
+    told = " ".join(diagnose(xr.DataTree.from_dict({**whole.to_dict(), "/sample_stats": stuck})).problems)
+    assert "accepts the moves of start at 0.00" in told
+    assert "rejects 100% of the moves of start" in told
     verdict = diagnose(whole)
     assert np.isnan(verdict.bfmi)
     assert verdict.ess_bulk > 0
@@ -81,6 +87,14 @@ def test_a_run_that_is_cut_off_goes_on_to_the_same_draws(measures, whole, tmp_pa
     moved = measures.assign(score=measures["score"] + 0.1)
     with pytest.raises(EngineError, match="another measures"):
         bd.fit(moved, spec, **RUN, latent_draws=6, resume=folder)
+    with pytest.raises(EngineError, match="another length of a block"):
+        bd.fit(measures, spec, **{**RUN, "draws": 30}, latent_draws=6, resume=folder)
+    block = folder / "draws-000001.npz"
+    kept = block.read_bytes()
+    block.write_bytes(kept[:200])
+    with pytest.raises(EngineError, match=r"draws-000001\.npz is damaged"):
+        bd.fit(measures, spec, **RUN, latent_draws=6, resume=folder)
+    block.write_bytes(kept)
     state = folder / "state.npz"
     state.write_bytes(state.read_bytes()[:200])
     with pytest.raises(EngineError, match="damaged"):
@@ -102,6 +116,9 @@ def test_a_run_stops_when_it_has_what_was_asked(measures):
         ({"engine": "jax", "until": {"rhat": 0.9}}, "rhat 0.9"),
         ({"engine": "jax", "until": {"iterations": 5}}, "'iterations'"),
         ({"engine": "jax", "measurement": "propagated"}, "propagated"),
+        ({"engine": "jax", "sampler": "numpyro"}, "sampler 'numpyro'"),
+        ({"engine": "jax", "chains": 1, "until": {"ess": 400}}, "one chain"),
+        ({"engine": "jax", "resume": __file__}, "it is no folder"),
     ],
 )
 def test_what_is_refused(measures, given, said):

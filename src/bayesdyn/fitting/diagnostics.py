@@ -12,9 +12,11 @@ import numpy as np
 import xarray as xr
 
 from bayesdyn.fitting.fits import posterior_of
+from bayesdyn.structure.components import finite_components
 from bayesdyn.structure.data.rated import RATER_NAMES
 
-RHAT, ESS_PER_CHAIN, BFMI, ACCEPTED = 1.01, 100, 0.3, 0.5
+RHAT, ESS_PER_CHAIN, BFMI = 1.01, 100, 0.3
+ACCEPTED, HOPELESS = 0.5, 0.05
 _PARAMETERS = (
     "path", "defined", "level_mean", "residual_cov", "predictor_cov", "cross_cov", "dyad_cov", "session_cov",
     "start_cov", "decay", "kappa", *RATER_NAMES, "token_weight",
@@ -35,7 +37,7 @@ class Verdict:
         The worst over all paths and covariance components, and the quantity ``worst`` that has the worst
         R-hat.
     divergences, max_depth_hits
-        Counts over all kept draws.
+        Counts over all kept draws; 0 of ``engine="jax"``, whose moves are judged by their acceptance.
     bfmi
         The lowest over chains; NaN of ``engine="jax"``, whose sweeps have no energy.
     """
@@ -65,14 +67,14 @@ def diagnose(fit: xr.DataTree) -> Verdict:
     names = [name for name in _PARAMETERS if name in posterior]
     parameters = xr.Dataset({name: posterior[name].reset_coords(drop=True) for name in names})
     chains, draws = parameters.sizes["chain"], parameters.sizes["draw"]
-    # A constant (a fixed path, kappa of an error known exactly) divides 0 by 0, which _flat passes over.
+    # A constant (a fixed path, kappa of an error known exactly) divides 0 by 0, which is passed over.
     with np.errstate(invalid="ignore", divide="ignore"):
-        rhats = _flat(az.rhat(parameters)) if chains > 1 else {}
-        bulk = _flat(az.ess(parameters, method="bulk"))
-        tail = _flat(az.ess(parameters, method="tail", prob=0.9))
+        rhats = finite_components(az.rhat(parameters)) if chains > 1 else {}
+        bulk = finite_components(az.ess(parameters, method="bulk"))
+        tail = finite_components(az.ess(parameters, method="tail", prob=0.9))
     worst = max(rhats, key=lambda name: rhats[name]) if rhats else ""
     rhat = rhats[worst] if worst else float("nan")
-    divergences = int(stats["diverging"].sum())
+    divergences = int(stats["diverging"].sum()) if "diverging" in stats else 0
     hits = int(stats["maxdepth_reached"].sum()) if "maxdepth_reached" in stats else 0
     # Gibbs sweeps have no energy of their own; their Hamiltonian moves tell how often each was accepted.
     bfmi = _bfmi(stats["energy"].transpose("chain", "draw").values) if "energy" in stats else float("nan")
@@ -96,19 +98,13 @@ def diagnose(fit: xr.DataTree) -> Verdict:
         problems.append(
             (
                 f"{divergences} of {chains * draws} draws diverged.",
-                "Raise target_accept to 0.95, or tighten priors."
-                if "energy" in stats
-                else "Raise tune, or tighten the priors of the SDs.",
+                "Raise target_accept to 0.95, or tighten priors.",
             )
         )
     if hits > 0.01 * chains * draws:
         problems.append((f"{hits} draws reached the tree depth's limit.", "Slow, not wrong: raise tune."))
     if "acceptance" in stats:
-        for move, rate in stats["acceptance"].mean(("chain", "draw")).to_series().items():
-            if not rate >= ACCEPTED:
-                problems.append(
-                    (f"The moves of {move} are accepted at {rate:.2f} (want {ACCEPTED}).", "Raise tune.")
-                )
+        problems += _of_moves(stats["acceptance"])
     if bfmi < BFMI:
         problems.append(
             (f"BFMI is {bfmi:.2f} (want {BFMI}).", "Level SDs may be weakly identified: tighten level_sd.")
@@ -127,19 +123,28 @@ def diagnose(fit: xr.DataTree) -> Verdict:
     )
 
 
-def _flat(found: xr.Dataset) -> dict[str, float]:
-    """Return every finite component by name; symmetric components stand once."""
-    values: dict[str, float] = {}
-    for name in map(str, found.data_vars):
-        array = found[name]
-        axes = [[str(label) for label in array[dim].values] for dim in array.dims]
-        for place in np.ndindex(array.shape):
-            value = float(array.values[place])
-            repeated = name.endswith("_cov") and len(place) == 2 and place[0] > place[1]
-            if np.isfinite(value) and not repeated:
-                label = ", ".join(axis[i] for axis, i in zip(axes, place, strict=True))
-                values[f"{name}[{label}]" if label else name] = value
-    return values
+def _of_moves(acceptance: xr.DataArray) -> list[tuple[str, str]]:
+    """Return problems of Gibbs sweeps' Hamiltonian moves (chain, draw, move), each in its worst chain.
+
+    A proposal of probability 0 missed by an energy of more than 700: such moves stand still where a spread
+    is next to 0, and a chain that meets many has not seen the rest of the posterior.
+    """
+    problems = []
+    by_chain = acceptance.mean("draw").min("chain").to_series()
+    hopeless = (acceptance == 0).mean("draw").max("chain").to_series()
+    for move, rate in by_chain.items():
+        if not rate >= ACCEPTED:
+            problems.append(
+                (f"A chain accepts the moves of {move} at {rate:.2f} (want {ACCEPTED}).", "Raise tune.")
+            )
+        if hopeless[move] > HOPELESS:
+            problems.append(
+                (
+                    f"A chain rejects {hopeless[move]:.0%} of the moves of {move} for certain.",
+                    "A spread may be next to 0: raise draws, or leave out what does not vary.",
+                )
+            )
+    return problems
 
 
 def _bfmi(energy: np.ndarray) -> float:

@@ -113,7 +113,7 @@ def fit(
     from bayesdyn.engines.pymc_engine import compile_problem
 
     _check_settings(engine, backend, sampler, draws, tune, chains)
-    _check_run(engine, until, resume)
+    _check_run(engine, sampler, chains, until, resume)
     problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
     settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws, sampler)
     if engine == "jax":
@@ -145,15 +145,24 @@ def _by_sweeps(
         settings.random_seed,
         latent_draws=settings.latent_draws,
         until=Until(**until) if until is not None else None,
-        checkpoint=Checkpoint(Path(resume), identity(problem, measures, settings)) if resume else None,
         progress=progress,
     )
+    if resume is not None:
+        # The length of a block goes with draws and latent_draws; blocks of two lengths are two runs.
+        of_run = {**identity(problem, measures, settings), "length of a block": str(asked.block)}
+        asked = replace(asked, checkpoint=Checkpoint(Path(resume), of_run))
     tree = draw_gibbs(problem, asked)
     return assemble(tree, problem, measures, replace(settings, draws=tree["posterior"].sizes["draw"]))
 
 
-def _check_run(engine: str, until: Mapping[str, float] | None, resume: str | Path | None) -> None:
+def _check_run(
+    engine: str, sampler: str, chains: int, until: Mapping[str, float] | None, resume: str | Path | None
+) -> None:
     faults = FaultList()
+    if engine == "jax" and sampler != "nutpie":
+        faults.add(f"sampler {sampler!r} is not for engine 'jax', which sweeps", 'Use engine="pymc"')
+    if until is not None and chains < 2:
+        faults.add("until needs an R-hat, which one chain has not", "Use at least two chains")
     for name, given in (("until", until), ("resume", resume)):
         if given is not None and engine != "jax":
             faults.add(f"{name} is not for engine {engine!r}", f'Use engine="jax", or leave {name} out')

@@ -60,47 +60,55 @@ class Checkpoint:
         EngineError
             If the folder holds a run of another model, of other data or settings, or a damaged file.
         """
-        path = self.folder / _STATE
-        if not path.exists():
+        faults = FaultList()
+        if self.folder.exists() and not self.folder.is_dir():
+            faults.add("it is no folder", "Name a folder, which need not exist")
+            faults.raise_if_any(self._title, EngineError)
+        if not (self.folder / _STATE).exists():
             return None
-        faults, title = FaultList(), f"Cannot go on from checkpoint {self.folder}"
-        try:
-            # Opened here: NumPy leaves a file that is no archive open.
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                told = json.loads(str(file["told"]))
-                leaves = [file[f"leaf{number}"] for number in range(told["leaves"])]
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
-            faults.add(f"{_STATE} is damaged ({type(error).__name__})", "Delete the folder and start anew")
-            faults.raise_if_any(title, EngineError)
-            raise AssertionError("a fault was added") from error
+        arrays = self._read(_STATE)
+        told = json.loads(str(arrays.pop("told")))
         for name, value in self.identity.items():
             if told["identity"].get(name) != value:
                 faults.add(
                     f"it is of a run with another {name}", "Name another folder, or fit as it was begun"
                 )
-        faults.raise_if_any(title, EngineError)
-        return Standing(leaves, told["warmed"], told["drawn"])
+        faults.raise_if_any(self._title, EngineError)
+        return Standing(_in_order(arrays), told["warmed"], told["drawn"])
 
     def save(self, standing: Standing) -> None:
         """Write where the run stands, whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        told = {
-            "identity": dict(self.identity),
-            "leaves": len(standing.leaves),
-            "warmed": standing.warmed,
-            "drawn": standing.drawn,
-        }
+        told = {"identity": dict(self.identity), "warmed": standing.warmed, "drawn": standing.drawn}
         self._write(_STATE, {"told": np.array(json.dumps(told)), **_numbered(standing.leaves)})
 
     def save_block(self, number: int, leaves: list[np.ndarray]) -> None:
         """Write the draws of a block."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._write(f"draws-{number:06}.npz", _numbered(leaves))
+        self._write(_block(number), _numbered(leaves))
 
     def load_block(self, number: int) -> list[np.ndarray]:
-        """Return the draws of a block."""
-        with np.load(self.folder / f"draws-{number:06}.npz", allow_pickle=False) as file:
-            return [file[f"leaf{place}"] for place in range(len(file.files))]
+        """Return the draws of a block.
+
+        Raises
+        ------
+        EngineError
+            If its file is gone or damaged.
+        """
+        return _in_order(self._read(_block(number)))
+
+    @property
+    def _title(self) -> str:
+        return f"Cannot go on from checkpoint {self.folder}"
+
+    def _read(self, name: str) -> dict[str, np.ndarray]:
+        try:
+            # Opened here: NumPy leaves a file that is no archive open.
+            with (self.folder / name).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                return {key: file[key] for key in file.files}
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
+            faults = FaultList()
+            faults.add(f"{name} is damaged ({type(error).__name__})", "Delete the folder and start anew")
+            faults.raise_if_any(self._title, EngineError)
+            raise AssertionError("a fault was added") from error
 
     def _write(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         with whole_file(self.folder / name) as part, part.open("wb") as file:
@@ -132,3 +140,11 @@ def _is_key(leaf: object) -> bool:
 
 def _numbered(leaves: list[np.ndarray]) -> dict[str, np.ndarray]:
     return {f"leaf{number}": leaf for number, leaf in enumerate(leaves)}
+
+
+def _in_order(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    return [arrays[f"leaf{number}"] for number in range(len(arrays))]
+
+
+def _block(number: int) -> str:
+    return f"draws-{number:06}.npz"

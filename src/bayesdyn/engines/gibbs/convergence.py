@@ -6,6 +6,8 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
+from bayesdyn.structure.components import finite_components
+
 
 @dataclass(frozen=True)
 class Until:
@@ -30,20 +32,11 @@ class Reached:
 
 def reached_by(parameters: xr.Dataset) -> Reached:
     """Return how far draws (chain, draw, ...) have come; constants have no R-hat and are passed over."""
+    several = parameters.sizes["chain"] > 1
+    # A constant divides 0 by 0; its R-hat is no number, while its ESS is the number of draws.
     with np.errstate(invalid="ignore", divide="ignore"):
-        rhat = _values(az.rhat(parameters)) if parameters.sizes["chain"] > 1 else {}
-        ess = _values(az.ess(parameters, method="bulk"))
-    constant = {name for name, value in rhat.items() if not np.isfinite(value)}
-    moved = {name: value for name, value in ess.items() if np.isfinite(value) and name not in constant}
+        rhat = finite_components(az.rhat(parameters)) if several else {}
+        ess = finite_components(az.ess(parameters, method="bulk"))
+    moved = {name: value for name, value in ess.items() if name in rhat or not several}
     slowest = min(moved, key=lambda name: moved[name])
-    worst = [value for name, value in rhat.items() if name not in constant]
-    return Reached(max(worst, default=float("nan")), moved[slowest], slowest)
-
-
-def _values(found: xr.Dataset) -> dict[str, float]:
-    values = {}
-    for name, array in found.data_vars.items():
-        for place, value in np.ndenumerate(array.values):
-            labels = [str(array[dim].values[i]) for dim, i in zip(array.dims, place, strict=True)]
-            values[f"{name}[{', '.join(labels)}]" if labels else str(name)] = float(value)
-    return values
+    return Reached(max(rhat.values(), default=float("nan")), moved[slowest], slowest)

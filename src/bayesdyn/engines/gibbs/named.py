@@ -51,17 +51,10 @@ def posterior_of(sweep: Sweep, unknowns: Unknowns, effects: bool = True) -> xr.D
 
 
 def stats_of(sweep: Sweep, kept: Kept) -> xr.Dataset:
-    """Return how the Hamiltonian moves were accepted, and at which draws one of them diverged.
-
-    A chance of exactly 0 is an error of the energy of more than 700, or no number at all.
-    """
+    """Return the probability at which each Hamiltonian move was accepted (chain, draw, move)."""
     accepted = np.asarray(kept.accepted)
     return xr.Dataset(
-        {
-            "acceptance": (("chain", "draw", "move"), accepted),
-            "diverging": (("chain", "draw"), (accepted == 0).any(axis=-1)),
-        },
-        coords={"move": list(sweep.moves)},
+        {"acceptance": (("chain", "draw", "move"), accepted)}, coords={"move": list(sweep.moves)}
     )
 
 
