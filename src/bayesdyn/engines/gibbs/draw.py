@@ -18,8 +18,8 @@ from bayesdyn.engines.gibbs.convergence import Until, reached_by
 from bayesdyn.engines.gibbs.expansion import obstacles
 from bayesdyn.engines.gibbs.model import Unknowns
 from bayesdyn.engines.gibbs.named import posterior_of, stats_of
-from bayesdyn.engines.gibbs.steps import adapt, begin_steps, frozen
-from bayesdyn.engines.gibbs.sums import Rows, Sums
+from bayesdyn.engines.gibbs.steps import adapt, begin_steps, frozen, looks
+from bayesdyn.engines.gibbs.sums import Rows, Sums, columns_of
 from bayesdyn.engines.gibbs.sweep import Kept, State, Sweep
 from bayesdyn.errors import EngineError, FaultList
 from bayesdyn.machine import available_cores
@@ -104,9 +104,14 @@ def start(sweep: Sweep, seed: int, chain: int) -> State:
         factors,
         jnp.asarray(0.1 * rng.standard_normal(len(problem.constructs))),
     )
-    states = sweep.packing.laid(np.where(problem.rated, problem.score, 0.0))
+    states = sweep.lanes.laid(np.where(problem.rated, problem.score, 0.0))
     key = jax.random.fold_in(jax.random.key(seed), chain)
-    return State(key, unknowns, jnp.asarray(states, sweep.dtype), begin_steps(len(sweep.moves)))
+    return State(
+        key,
+        unknowns,
+        jnp.asarray(states, sweep.dtype),
+        begin_steps(len(sweep.moves), sweep.begin_metric()),
+    )
 
 
 def run_block(
@@ -118,8 +123,8 @@ def run_block(
     """
 
     def once(state: State, _: None) -> tuple[State, Kept]:
-        state, kept = sweep(state, rows, given)
-        adapted = adapt(state.steps, kept.accepted)
+        state, kept, curvature = sweep(state, rows, given, warm & looks(state.steps.sweeps))
+        adapted = adapt(state.steps, kept.accepted, curvature)
         steps = jax.tree.map(partial(jnp.where, warm), adapted, state.steps)
         return state._replace(steps=steps), kept
 
@@ -134,7 +139,7 @@ class _Run:
         self.rows = sweep.rows()
         self.states = [start(sweep, asked.random_seed, chain) for chain in range(asked.chains)]
         latent = bool(sweep.states.moved)
-        self.given = None if latent else jax.jit(sweep.sums)(self.states[0].states, self.rows)
+        self.given = None if latent else jax.jit(sweep.sums)(columns_of(self.states[0].states), self.rows)
         self.warmed, self.kept, self.latent = 0, [], []
         self.began = self.told = time.monotonic()
 
@@ -173,7 +178,7 @@ class _Run:
     def _states_of(self, state: State) -> np.ndarray:
         """Return the states (N, C) of a chain in single precision."""
         laid = np.asarray(state.states, np.float32)
-        return laid.reshape(len(laid), -1)[:, self.sweep.packing.place].T
+        return laid.reshape(len(laid), -1)[:, self.sweep.lanes.place].T
 
     def _take_up(self) -> None:
         """Go on from the checkpoint, if there is one."""

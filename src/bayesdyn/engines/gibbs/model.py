@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import NamedTuple
 
 import jax
@@ -76,6 +77,10 @@ class Model:
     def own(self) -> NDArray[np.int64]:
         """Return the constructs (V,) that have a law."""
         return np.array([self.problem.constructs.index(name) for name in self.problem.endogenous])
+
+    def place(self, c: int) -> int:
+        """Return the place of a construct among those that have a law."""
+        return int(np.flatnonzero(self.own == c)[0])
 
     @cached_property
     def blocks(self) -> tuple[tuple[int, ...], ...]:
@@ -155,35 +160,36 @@ class Model:
         means = {"session": by_session, "dyad": by_dyad}
         columns = np.arange(len(self.expansion.monomials)) if columns is None else columns
         place = {int(j): i for i, j in enumerate(columns)}
-        fixed = np.zeros((len(self.problem.terms.names), len(columns)))
-        varying = []
+        shape = (len(self.problem.terms.names), len(columns))
+        fixed, values, spread = np.zeros(shape), [], []
         for entry in self.expansion.entries:
             if entry.monomial not in place:
                 continue
+            at = np.zeros(shape)
+            at[entry.term, place[entry.monomial]] = entry.sign
             if not entry.means:
-                fixed[entry.term, place[entry.monomial]] += entry.sign
+                fixed += at
                 continue
-            value = jnp.full(len(by_session), entry.sign)
-            for level, c in entry.means:
-                value = value * means[level][:, c]
-            varying.append((entry.term, place[entry.monomial], value))
-        every = jnp.broadcast_to(fixed, (len(by_session), *fixed.shape))
-        if varying:
-            terms, monomials, values = zip(*varying, strict=True)
-            every = every.at[:, np.array(terms), np.array(monomials)].add(jnp.stack(values, axis=1))
-        return every
+            values.append(prod(means[level][:, c] for level, c in entry.means))
+            spread.append(at.ravel())
+        every = jnp.broadcast_to(fixed, (len(by_session), *shape))
+        # By a product, not by adding at places, which compiles to a slow scatter.
+        return (
+            every + (jnp.stack(values, axis=1) @ np.array(spread)).reshape(every.shape) if values else every
+        )
 
     def slopes(self, effects: Effects) -> jax.Array:
         """Return how far coefficients deviate in each session: (S, T, V)."""
         table = self.problem.terms
-        shape = (len(self.problem.sessions), len(table.names), len(self.problem.endogenous))
-        found = jnp.zeros(shape)
+        shape = (len(table.names), len(self.problem.endogenous))
+        found = jnp.zeros((len(self.problem.sessions), shape[0] * shape[1]))
         for name, effect in effects.items():
             at = table.in_group(name)
             if at.size:
-                moved = effect[:, table.slope_effect[at]][self.groups[name]]
-                found = found.at[:, table.slope_term[at], table.slope_outcome[at]].add(moved)
-        return found
+                spread = np.zeros((effect.shape[1], *shape))
+                spread[table.slope_effect[at], table.slope_term[at], table.slope_outcome[at]] = 1.0
+                found = found + (effect @ spread.reshape(effect.shape[1], -1))[self.groups[name]]
+        return found.reshape(-1, *shape)
 
     def common(self, path: jax.Array) -> jax.Array:
         """Return the coefficient of each term in each equation, (T, V)."""

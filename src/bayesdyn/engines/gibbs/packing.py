@@ -1,7 +1,7 @@
-"""Exchanges in chunks of equal length: sessions are packed one after the other, none padded to the longest.
+"""Exchanges in chunks of equal length: sessions one after the other, none padded to the longest.
 
-A chunk belongs to one session, so what a session shares is gathered by chunk, and sums over a session are
-sums within chunks first. Idle places fill the last chunk of each session.
+A chunk belongs to one session, so sums over a session are sums within chunks first: products of small
+matrices. Idle places fill the last chunk of each session.
 """
 
 from dataclasses import dataclass
@@ -25,19 +25,11 @@ class Packing:
         (H, B) whether an exchange stands there.
     session
         (H,) session of each chunk.
-    place
-        (N,) place of each exchange in the flattened chunks.
     """
 
     exchange: NDArray[np.int64]
     filled: NDArray[np.bool_]
     session: NDArray[np.int64]
-    place: NDArray[np.int64]
-
-    def laid(self, values: NDArray[np.float64], idle: float = 0.0) -> NDArray[np.float64]:
-        """Return values (N, ...) in chunks, exchanges last: (..., H, B)."""
-        spread = np.moveaxis(values[self.exchange], (0, 1), (-2, -1))
-        return np.where(self.filled, spread, idle)
 
 
 def pack(session_of: NDArray[np.int64]) -> Packing:
@@ -54,4 +46,4 @@ def pack(session_of: NDArray[np.int64]) -> Packing:
     within = (np.arange(len(session)) - first_chunk[session])[:, None] * best + np.arange(best)
     filled = within < length[session][:, None]
     exchange = first[session][:, None] + np.minimum(within, length[session][:, None] - 1)
-    return Packing(exchange, filled, session, np.flatnonzero(filled.ravel()))
+    return Packing(exchange, filled, session)

@@ -4,7 +4,6 @@ A covariance's factor is given by log SDs and atanh partial correlations, in one
 :mod:`bayesdyn.engines.pymc_covariance`; the densities are the same (tests/engines).
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -12,8 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesdyn.engines.pymc_covariance import LEAST_REST, LEAST_SD
-
-LEAPFROGS = 8
 
 
 class SpreadPrior(NamedTuple):
@@ -41,6 +38,18 @@ def factor_of(point: jax.Array, size: int) -> jax.Array:
     return scale[:, None] * partial * left * np.tril(np.ones((size, size)))
 
 
+def point_of(covariance: jax.Array) -> jax.Array:
+    """Return the unconstrained factor of a covariance: the inverse of :func:`factor_of`."""
+    sd = jnp.sqrt(jnp.diag(covariance))
+    size = len(sd)
+    if size == 1:
+        return jnp.log(sd)
+    factor = jnp.linalg.cholesky(covariance) / sd[:, None]
+    rows, columns = np.tril_indices(size, -1)
+    left = 1 - jnp.cumsum(factor**2, axis=1) + factor**2
+    return jnp.concatenate([jnp.log(sd), jnp.arctanh((factor / jnp.sqrt(left))[rows, columns])])
+
+
 def log_prior(point: jax.Array, size: int, prior: SpreadPrior) -> jax.Array:
     """Return the log density of an unconstrained factor, with the Jacobian of the log, up to a constant."""
     log_sd, raw = point[:size], point[size:]
@@ -63,34 +72,3 @@ def log_normal(factor: jax.Array, scatter: jax.Array, count: jax.Array | float) 
 
 def _log_rest(raw: jax.Array) -> jax.Array:
     return 2 * (np.log(2.0) - jnp.abs(raw) - jnp.log1p(jnp.exp(-2 * jnp.abs(raw))))
-
-
-def hamiltonian(
-    key: jax.Array,
-    log_density: Callable[[jax.Array], jax.Array],
-    point: jax.Array,
-    scale: jax.Array,
-    leapfrogs: int = LEAPFROGS,
-) -> tuple[jax.Array, jax.Array]:
-    """Return the point after one Hamiltonian move, and the probability of its acceptance.
-
-    ``scale`` is the step by coordinate. Its length is jittered, so that no trajectory closes on itself.
-    """
-    of_momentum, of_step, of_accept = jax.random.split(key, 3)
-    momentum = jax.random.normal(of_momentum, point.shape, point.dtype)
-    step = scale * jax.random.uniform(of_step, (), point.dtype, 0.6, 1.0)
-    slope_at = jax.value_and_grad(log_density)
-    value, slope = slope_at(point)
-
-    def leap(_: jax.Array, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        at, moving, _, slope = state
-        moving = moving + 0.5 * step * slope
-        at = at + step * moving
-        value, slope = slope_at(at)
-        return at, moving + 0.5 * step * slope, value, slope
-
-    end, last, end_value, _ = jax.lax.fori_loop(0, leapfrogs, leap, (point, momentum, value, slope))
-    change = end_value - value - 0.5 * (jnp.sum(last**2) - jnp.sum(momentum**2))
-    chance = jnp.where(jnp.isfinite(change), jnp.exp(jnp.minimum(change, 0.0)), 0.0)
-    taken = jax.random.uniform(of_accept, (), point.dtype) < chance
-    return jnp.where(taken, end, point), chance

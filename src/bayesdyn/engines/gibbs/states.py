@@ -7,7 +7,7 @@ others are held costs little, since what an exchange says of two constructs is n
 """
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import NamedTuple
 
 import jax
@@ -15,48 +15,63 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.engines.chain import draw_given
 from bayesdyn.engines.gibbs.expansion import Primitive
 from bayesdyn.engines.gibbs.gaussian import Precisions
+from bayesdyn.engines.gibbs.lanes import Chain, Lanes, after, before, draw, total
 from bayesdyn.engines.gibbs.model import Law, Model
-from bayesdyn.engines.gibbs.packing import Packing
-from bayesdyn.engines.gibbs.sums import Rows, after, before, monomial
+from bayesdyn.engines.gibbs.sums import Columns, Rows, monomial
 
+type Parts = dict[int, jax.Array]
+"""Arrays (T, L) by outcome; 0 where an outcome is absent."""
 type _Cofactors = list[tuple[int, tuple[Primitive, ...]]]
 
 
-class Chain(NamedTuple):
-    """A scalar chain (H, B): diagonal, what is below it, and the linear term."""
+class LaneLaw(NamedTuple):
+    """Weights by outcome and column: a number, or one for each place; means (V, S) that starts are about."""
 
-    diagonal: jax.Array
-    below: jax.Array
-    linear: jax.Array
+    weights: dict[tuple[int, int], jax.Array]
+    means: jax.Array
+
+
+class Innovations(NamedTuple):
+    """Innovations of each outcome (T, L), 0 at starts; deviations at starts (V, S)."""
+
+    later: tuple[jax.Array, ...]
+    start: jax.Array
 
 
 class Change(NamedTuple):
-    """Innovations (V, H, B) without a construct, and what its states now and before add: a and b."""
+    """Innovations without a construct, and what its states now and before add: a and b.
 
-    rest: jax.Array
-    now: jax.Array
-    lag: jax.Array
+    ``start`` (V, S) are the deviations at starts without it.
+    """
+
+    rest: Parts
+    now: Parts
+    lag: Parts
+    start: jax.Array
 
 
 class Errors(NamedTuple):
-    """What one construct's scores say of its states (H, B): weight of x^2, and the linear term."""
+    """What one construct's scores say of its states (T, L): weight of x^2, and the linear term.
+
+    ``others`` is that part of the linear term that other constructs' errors give; None where none correlate.
+    """
 
     weight: jax.Array
     linear: jax.Array
+    others: jax.Array | None
 
 
 @dataclass(frozen=True)
 class States:
     """The updates of the states; all methods are traced.
 
-    ``fixed`` (C, H, B) marks scores taken as they are; None where all have errors.
+    ``fixed`` (C, T, L) marks scores taken as they are; None where all have errors.
     """
 
     model: Model
-    packing: Packing
+    lanes: Lanes
     inverse_corr: NDArray[np.float64]
     pattern: NDArray[np.int64] | None
     fixed: NDArray[np.bool_] | None
@@ -79,41 +94,73 @@ class States:
 
     @cached_property
     def moved(self) -> tuple[int, ...]:
-        """Return the constructs that have states to draw, multipliers last."""
+        """Return the constructs that have states to draw."""
         free = [c for c in self.model.own if self.fixed is None or not self.fixed[c].all()]
         return tuple(int(c) for c in free)
 
-    def by_chunk(self, law: Law, dtype: jnp.dtype) -> Law:
-        """Return weights (V, U, H, 1) and means (V, H, 1) of each chunk's session."""
-        weights = law.weights.astype(dtype)[self.packing.session]
-        means = law.means.astype(dtype)[self.packing.session]
-        return Law(jnp.moveaxis(weights, 0, -1)[..., None], means.T[..., None])
+    def laid(self, law: Law, dtype: jnp.dtype) -> LaneLaw:
+        """Return the law where the exchanges stand: what all sessions share stays one number."""
+        weights = law.weights.astype(dtype)
+        found = {}
+        for v, j in zip(*np.nonzero(self._places), strict=True):
+            varies = self._varies[v, j]
+            found[int(v), int(j)] = self.lanes.spread(weights[:, v, j]) if varies else weights[0, v, j]
+        return LaneLaw(found, law.means.astype(dtype).T)
 
-    def innovations(self, law: Law, states: jax.Array, rows: Rows) -> jax.Array:
-        """Return innovations (V, H, B), at starts the deviations; ``law`` by chunk."""
-        columns = [monomial(one, states, rows) for one in self.model.expansion.monomials]
-        found = []
-        for v, c in enumerate(self.model.own):
-            used = np.flatnonzero(self._places[v])
-            value = sum((law.weights[v, j] * columns[j] for j in used[1:]), law.weights[v, 0] * columns[0])
-            found.append(rows.later * value + rows.start * (states[c] - law.means[v]))
-        return jnp.stack(found)
+    @cached_property
+    def _varies(self) -> NDArray[np.bool_]:
+        """Return which weights (V, U) differ between sessions."""
+        table, found = self.model.problem.terms, np.zeros_like(self._places)
+        found[:, 0] = True
+        _, terms, outcomes = self.model.within
+        sloped = set(zip(table.slope_term, table.slope_outcome, strict=True))
+        for entry in self.model.expansion.entries:
+            for term, outcome in {*zip(terms, outcomes, strict=True), *sloped}:
+                if term == entry.term and (entry.means or (term, outcome) in sloped):
+                    found[outcome, entry.monomial] = True
+        return found
 
-    def coefficients(
-        self, c: int, law: Law, states: jax.Array, rows: Rows
-    ) -> tuple[dict[int, jax.Array], dict[int, jax.Array]]:
-        """Return a and b (H, B) of construct c by the outcomes that it moves; 0 at starts."""
-        expansion = self.model.expansion
-        return (
-            self._change(expansion.containing(("now", c)), law, states, rows),
-            self._change(expansion.containing(("lag", c)), law, states, rows),
-        )
-
-    def _change(self, cofactors: _Cofactors, law: Law, states: jax.Array, rows: Rows) -> dict[int, jax.Array]:
-        found: dict[int, jax.Array] = {}
+    def innovations(self, law: LaneLaw, columns: Columns, rows: Rows) -> Innovations:
+        """Return the innovations at the present states."""
+        later = []
         for v in range(len(self.model.own)):
             parts = [
-                law.weights[v, j] * monomial(rest, states, rows)
+                _weighted(law.weights[v, int(j)], monomial(self.model.expansion.monomials[j], columns, rows))
+                for j in np.flatnonzero(self._places[v])
+            ]
+            later.append(rows.later * sum(parts[1:], parts[0]))
+        first = self.lanes.first
+        start = [columns.now[c][first] - law.means[v] for v, c in enumerate(self.model.own)]
+        return Innovations(tuple(later), jnp.stack(start))
+
+    def change(self, c: int, law: LaneLaw, innovations: Innovations, columns: Columns, rows: Rows) -> Change:
+        """Return what the innovations are without construct c, and what it adds to them."""
+        expansion = self.model.expansion
+        now = self._cofactors(expansion.containing(("now", c)), law, columns, rows)
+        lag = self._cofactors(expansion.containing(("lag", c)), law, columns, rows)
+        rest = {}
+        for v in self._near(set(now) | set(lag)):
+            value = innovations.later[v]
+            value = value - now[v] * columns.now[c] if v in now else value
+            rest[v] = value - lag[v] * columns.lag[c] if v in lag else value
+        place, first = self.model.place(c), self.lanes.first
+        start = innovations.start.at[place].add(-columns.now[c][first])
+        return Change(rest, now, lag, start)
+
+    def changed(self, change: Change, columns: Columns, given: Innovations, c: int) -> Innovations:
+        """Return the innovations with the states that construct c has now."""
+        later = list(given.later)
+        for v, value in change.rest.items():
+            value = value + change.now[v] * columns.now[c] if v in change.now else value
+            later[v] = value + change.lag[v] * columns.lag[c] if v in change.lag else value
+        place, first = self.model.place(c), self.lanes.first
+        return Innovations(tuple(later), change.start.at[place].add(columns.now[c][first]))
+
+    def _cofactors(self, cofactors: _Cofactors, law: LaneLaw, columns: Columns, rows: Rows) -> Parts:
+        found: Parts = {}
+        for v in range(len(self.model.own)):
+            parts = [
+                _weighted(law.weights[v, j], monomial(rest, columns, rows))
                 for j, rest in cofactors
                 if self._places[v, j]
             ]
@@ -121,136 +168,99 @@ class States:
                 found[v] = rows.later * sum(parts[1:], parts[0])
         return found
 
-    @cached_property
-    def _linked(self) -> NDArray[np.bool_]:
-        """Return which outcomes' residuals covary (V, V)."""
-        size = len(self.model.own)
-        found = np.zeros((size, size), dtype=bool)
-        for block in self.model.blocks:
-            found[np.ix_(block, block)] = True
-        return found
+    def _near(self, outcomes: set[int]) -> list[int]:
+        """Return the outcomes, and those whose residuals covary with one of them."""
+        blocks = [block for block in self.model.blocks if outcomes & set(block)]
+        return sorted(v for block in blocks for v in block)
 
-    def errors(self, c: jax.Array, kappa: jax.Array, states: jax.Array, rows: Rows) -> Errors:
-        """Return what the scores say of construct c's states, other constructs' errors given."""
-        scale = jnp.exp(-kappa / 2)[:, None, None] * rows.precision
-        if self.pattern is None:
-            weight = scale[c] ** 2
-            return Errors(weight, weight * rows.score[c])
-        inverse = jnp.asarray(self.inverse_corr, rows.score.dtype)[:, c][self.pattern]  # (H, B, C)
-        error = scale * (rows.score - states)
-        error = error.at[c].set(0.0)
-        others = sum((inverse[..., k] * error[k] for k in range(1, len(states))), inverse[..., 0] * error[0])
-        weight = scale[c] ** 2 * inverse[..., c]
-        return Errors(weight, weight * rows.score[c] + scale[c] * others)
+    def errors(self, c: int, kappa: jax.Array, columns: Columns, rows: Rows) -> Errors:
+        """Return what the scores say of construct c's states, other constructs' errors given.
 
-    def chain(
-        self,
-        c: int,
-        law: Law,
-        precisions: Precisions,
-        innovations: jax.Array,
-        errors: Errors,
-        states: jax.Array,
-        rows: Rows,
-    ) -> tuple[Chain, Change]:
-        """Return the chain of one construct, and what its states change.
-
-        ``law`` is by chunk, ``innovations`` (V, H, B) are those at the present states.
+        ``kappa`` is (C,).
         """
-        now, lag = self.coefficients(c, law, states, rows)
-        value, earlier = states[c], before(states[c])
-        own = list(self.model.own).index(c)
-        rest = [
-            innovations[v] - _or_zero(now.get(v), value) - _or_zero(lag.get(v), earlier)
-            for v in range(len(innovations))
+        score = rows.score[c]
+        shrink = jnp.exp(-kappa / 2).astype(score.dtype)
+        scale = [one * precision for one, precision in zip(shrink, rows.precision, strict=True)]
+        if self.pattern is None:
+            return Errors(scale[c] ** 2, scale[c] ** 2 * score, None)
+        inverse = jnp.asarray(self.inverse_corr, score.dtype)[:, c]  # (patterns, C)
+        others = [
+            inverse[self.pattern, k] * scale[k] * (rows.score[k] - columns.now[k])
+            for k in range(len(columns.now))
+            if k != c
         ]
-        rest[own] = rest[own] - rows.start * value
-        linked = self._linked
-        later, start = (one.astype(value.dtype) for one in precisions)
-        diagonal, linear = errors.weight + rows.start * start[own, own], errors.linear
-        linear = linear - rows.start * sum(start[own, w] * rest[w] for w in range(len(rest)))
-        below, ahead, ahead_linear = (jnp.zeros_like(value) for _ in range(3))
-        for w in range(len(rest)):
-            by_now = _weighted(later[w], now, linked[w])
-            by_lag = _weighted(later[w], lag, linked[w])
+        weight, of_others = scale[c] ** 2 * inverse[self.pattern, c], scale[c] * sum(others[1:], others[0])
+        return Errors(weight, weight * score + of_others, of_others)
+
+    def chain(self, c: int, change: Change, precisions: Precisions, errors: Errors) -> Chain:
+        """Return the chain (T, L) of construct c."""
+        diagonal, linear = errors.weight, errors.linear
+        later = precisions.later
+        below, ahead, ahead_linear = (jnp.zeros_like(linear) for _ in range(3))
+        for w, rest in change.rest.items():
+            by_now = self._row(later, w, change.now)
+            by_lag = self._row(later, w, change.lag)
             if by_now is not None:
-                linear = linear - by_now * rest[w]
-                if w in now:
-                    diagonal = diagonal + by_now * now[w]
+                linear = linear - by_now * rest
+                diagonal = diagonal + by_now * change.now[w] if w in change.now else diagonal
             if by_lag is not None:
-                ahead_linear = ahead_linear + by_lag * rest[w]
-                if w in now:
-                    below = below + by_lag * now[w]
-                if w in lag:
-                    ahead = ahead + by_lag * lag[w]
-        chain = Chain(diagonal + after(ahead), below, linear - after(ahead_linear))
-        still = jnp.zeros_like(value)
-        own_now = {**now, own: now.get(own, still) + rows.start}
-        size = range(len(innovations))
-        return chain, Change(
-            jnp.stack(rest),
-            jnp.stack([own_now.get(v, still) for v in size]),
-            jnp.stack([lag.get(v, still) for v in size]),
-        )
+                ahead_linear = ahead_linear + by_lag * rest
+                below = below + by_lag * change.now[w] if w in change.now else below
+                ahead = ahead + by_lag * change.lag[w] if w in change.lag else ahead
+        # Whole arrays: a shift inside a fused loop is made element by element.
+        ahead, ahead_linear = _kept((ahead, ahead_linear))
+        diagonal, linear = diagonal + after(ahead), linear - after(ahead_linear)
+        row = precisions.start[self.model.place(c)].astype(linear.dtype)
+        first = self.lanes.first
+        linear = linear.at[first].add(-row @ change.start)
+        diagonal = diagonal.at[first].add(row[self.model.place(c)])
+        return Chain(diagonal, below, linear)
 
-    def draw(self, key: jax.Array, c: jax.Array, chain: Chain, states: jax.Array) -> jax.Array:
-        """Return states (H, B) of construct c; fixed ones as they are, idle places 0."""
+    def squares(self, change: Change, precisions: Precisions) -> jax.Array:
+        """Return the weighted sum of squares of what the innovations are without the construct."""
+        squares = jnp.zeros_like(next(iter(change.rest.values())))
+        for w, rest in change.rest.items():
+            row = self._row(precisions.later, w, change.rest)
+            squares = squares if row is None else squares + row * rest
+        start = change.start.astype(precisions.start.dtype)
+        return total(squares) + jnp.sum(start * (precisions.start @ start))
+
+    def _row(self, later: jax.Array, w: int, parts: Parts) -> jax.Array | None:
+        """Return row w of a precision times parts, of the outcomes that covary with w; None where all are 0."""
+        block = next(block for block in self.model.blocks if w in block)
+        used = [later[w, v].astype(parts[v].dtype) * parts[v] for v in block if v in parts]
+        return sum(used[1:], used[0]) if used else None
+
+    def blocks_of(self, change: Change) -> list[tuple[int, ...]]:
+        """Return the blocks of outcomes that a change touches."""
+        return [block for block in self.model.blocks if block[0] in change.rest]
+
+    def draw(self, key: jax.Array, c: int, chain: Chain, states: jax.Array) -> jax.Array:
+        """Return states (T, L) of construct c; fixed ones as they are, idle places 0."""
+        chain, free, known = self.latent(c, chain, states)
+        noise = jax.random.normal(key, chain.linear.shape, chain.linear.dtype)
+        drawn = draw(chain, noise)
+        return drawn if free.all() else jnp.where(free, drawn, known)
+
+    def latent(self, c: int, chain: Chain, states: jax.Array) -> tuple[Chain, NDArray[np.bool_], jax.Array]:
+        """Return the chain with fixed states given, which states are free, and the fixed ones, 0 elsewhere."""
+        free = self.lanes.filled
+        if self.fixed is not None:
+            free = free & ~self.fixed[c]
+        if free.all():
+            return chain, free, jnp.zeros_like(states)
+        known = jnp.where(free, 0.0, jnp.where(self.lanes.filled, states, 0.0))
         diagonal, below, linear = chain
-        filled = jnp.asarray(self.packing.filled)
-        free = filled if self.fixed is None else filled & ~jnp.asarray(self.fixed)[c]
-        known = jnp.where(free, 0.0, states[c])
         linear = linear - below * before(known) - after(below * known)
-        below = jnp.where(free & before(free), below, 0.0)
-        one = jnp.ones_like(diagonal)
-        flat = (
-            jnp.where(free, diagonal, one).reshape(1, 1, -1),
-            below.reshape(1, 1, -1),
-            jnp.where(free, linear, 0.0).reshape(1, -1),
+        tied = free & np.concatenate([np.zeros_like(free[:1]), free[:-1]])
+        given = Chain(
+            jnp.where(free, diagonal, 1.0), jnp.where(tied, below, 0.0), jnp.where(free, linear, 0.0)
         )
-        noise = jax.random.normal(key, flat[2].shape, flat[2].dtype)
-        return jnp.where(free, draw_given(*flat, noise).reshape(diagonal.shape), known)
-
-    def sweep(
-        self,
-        key: jax.Array,
-        law: Law,
-        precisions: Precisions,
-        kappa: jax.Array,
-        states: jax.Array,
-        rows: Rows,
-    ) -> jax.Array:
-        """Return states (C, H, B) with every construct's drawn in turn."""
-        dtype = states.dtype
-        by_chunk, kappa = self.by_chunk(law, dtype), kappa.astype(dtype)
-        if not self.moved:
-            return states
-        keys, moved = jax.random.split(key, len(self.moved)), jnp.asarray(self.moved)
-        chains = [partial(self.chain, c, by_chunk, precisions) for c in self.moved]
-
-        def one(i: jax.Array, carried: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            innovations, states = carried
-            c = moved[i]
-            errors = self.errors(c, kappa, states, rows)
-            # Barriers: XLA would else fuse what makes an array into each of its uses, and make it many times.
-            chain, change = _kept(jax.lax.switch(i, chains, innovations, errors, states, rows))
-            drawn = _kept(self.draw(keys[i], c, chain, states))
-            changed = change.rest + change.now * drawn + change.lag * before(drawn)
-            return changed, states.at[c].set(drawn)
-
-        start = _kept(self.innovations(by_chunk, states, rows)), states
-        return jax.lax.fori_loop(0, len(self.moved), one, start)[1]
+        return given, free, known
 
 
 _kept = jax.lax.optimization_barrier
 
 
-def _or_zero(coefficient: jax.Array | None, value: jax.Array) -> jax.Array:
-    return jnp.zeros_like(value) if coefficient is None else coefficient * value
-
-
-def _weighted(
-    weights: jax.Array, vectors: dict[int, jax.Array], linked: NDArray[np.bool_]
-) -> jax.Array | None:
-    """Return a row of weights times vectors (H, B) by outcome; None where all are 0."""
-    parts = [weights[v] * vector for v, vector in vectors.items() if linked[v]]
-    return sum(parts[1:], parts[0]) if parts else None
+def _weighted(weight: jax.Array, value: jax.Array | None) -> jax.Array:
+    return weight if value is None else weight * value

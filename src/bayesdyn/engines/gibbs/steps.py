@@ -1,4 +1,4 @@
-"""Step sizes of the Hamiltonian moves, adapted in the warm-up and frozen after it."""
+"""Steps of the Hamiltonian moves, adapted in the warm-up and frozen after it."""
 
 from typing import NamedTuple
 
@@ -6,8 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesdyn.engines.gibbs.hamiltonian import learnt
+
 TARGET = 0.8
 """Acceptance at which the Hamiltonian moves' steps are set."""
+_LOOKS = (10, 20, 35, 50, 80, 110, 140, 170, 200, 240, 280, 320, 360, 400, 500, 600, 700, 800, 900)
+"""After how many sweeps the curvature is looked at; the first looks are each forgotten at the next."""
+_FIRST_LOOKS = 4
 
 
 class Steps(NamedTuple):
@@ -19,27 +24,41 @@ class Steps(NamedTuple):
         (moves,) dual averaging (Hoffman & Gelman 2014, JMLR 15, 1593-1623, section 3.2).
     sweeps
         Sweeps of warm-up so far.
+    metric
+        By construct, (K, K): precision of the normal that its integrated move takes its density for.
     """
 
     log_step: jax.Array
     average: jax.Array
     error: jax.Array
     sweeps: jax.Array
+    metric: dict[str, jax.Array]
 
 
-def begin_steps(moves: int) -> Steps:
+def begin_steps(moves: int, metric: dict[str, jax.Array]) -> Steps:
     """Return the steps before the first sweep."""
     start = jnp.full(moves, np.log(0.3))
-    return Steps(start, start, jnp.zeros(moves), jnp.zeros(()))
+    return Steps(start, start, jnp.zeros(moves), jnp.zeros(()), metric)
 
 
-def adapt(steps: Steps, accepted: jax.Array) -> Steps:
+def looks(sweeps: jax.Array) -> jax.Array:
+    """Return whether the integrated moves look at the curvature in the sweep after so many."""
+    return jnp.any(sweeps == jnp.asarray(_LOOKS))
+
+
+def adapt(steps: Steps, accepted: jax.Array, curvature: dict[str, jax.Array]) -> Steps:
     """Return steps after one more sweep of warm-up."""
     count = steps.sweeps + 1
     error = steps.error + (TARGET - accepted - steps.error) / (count + 10)
     log_step = np.log(0.3) + np.log(3.0) - jnp.sqrt(count) / 0.05 * error
     weight = count**-0.75
-    return Steps(log_step, weight * log_step + (1 - weight) * steps.average, error, count)
+    average = weight * log_step + (1 - weight) * steps.average
+    seen = jnp.sum(jnp.asarray(_LOOKS) < count)
+    weight_of_look = jnp.where(looks(steps.sweeps), 1 / jnp.maximum(seen - _FIRST_LOOKS, 1), 0.0)
+    metric = {
+        name: learnt(steps.metric[name], seen_now, weight_of_look) for name, seen_now in curvature.items()
+    }
+    return Steps(log_step, average, error, count, metric)
 
 
 def frozen(steps: Steps) -> Steps:

@@ -7,30 +7,44 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesdyn.engines.gibbs.expansion import Expansion, Primitive
+from bayesdyn.engines.gibbs.lanes import Lanes, before
 from bayesdyn.engines.gibbs.packing import Packing
 
 
 class Rows(NamedTuple):
-    """Constants of the exchanges, in chunks: H chunks of B places.
+    """Constants of the exchanges, in lanes: T steps of L lanes.
 
     Attributes
     ----------
-    covariate
-        (Q, H, B).
+    covariate, covariate_lag
+        (Q, T, L) now and one exchange before.
     later
-        (H, B) 1 where an exchange has one before it, 0 at starts and idle places.
-    start
-        (H, B) 1 at starts.
+        (T, L) 1 where an exchange has one before it, 0 at starts and idle places.
     score, precision, rated
-        (C, H, B) scores, 1 / se, and 1 where rated; 0 elsewhere.
+        (C, T, L) scores, 1 / se, and 1 where rated; 0 elsewhere.
     """
 
     covariate: jax.Array
+    covariate_lag: jax.Array
     later: jax.Array
-    start: jax.Array
     score: jax.Array
     precision: jax.Array
     rated: jax.Array
+
+
+class Columns(NamedTuple):
+    """States of each construct (T, L), now and one exchange before.
+
+    Both are kept: a shift inside a fused loop would be made element by element, at each of its uses.
+    """
+
+    now: tuple[jax.Array, ...]
+    lag: tuple[jax.Array, ...]
+
+    def put(self, c: int, states: jax.Array) -> "Columns":
+        """Return the columns with other states of a construct."""
+        earlier = jax.lax.optimization_barrier(before(states))
+        return Columns(_put(self.now, c, states), _put(self.lag, c, earlier))
 
 
 class Sums(NamedTuple):
@@ -40,46 +54,50 @@ class Sums(NamedTuple):
     starts: jax.Array
 
 
-def before(values: jax.Array) -> jax.Array:
-    """Return (..., H, B) moved on by one place: what stands at the exchange before."""
-    flat = values.reshape(*values.shape[:-2], -1)
-    moved = jnp.concatenate([jnp.zeros_like(flat[..., :1]), flat[..., :-1]], axis=-1)
-    return moved.reshape(values.shape)
+def columns_of(states: jax.Array) -> Columns:
+    """Return the columns of states (C, T, L)."""
+    lag = jax.lax.optimization_barrier(before(states))
+    return Columns(tuple(states), tuple(lag))
 
 
-def after(values: jax.Array) -> jax.Array:
-    """Return (..., H, B) moved back by one place: what stands at the exchange after."""
-    flat = values.reshape(*values.shape[:-2], -1)
-    moved = jnp.concatenate([flat[..., 1:], jnp.zeros_like(flat[..., :1])], axis=-1)
-    return moved.reshape(values.shape)
-
-
-def primitive(one: Primitive, states: jax.Array, rows: Rows) -> jax.Array:
-    """Return a raw column (H, B)."""
-    kind, index = one
-    if kind == "now":
-        return states[index]
-    if kind == "lag":
-        return before(states[index])
-    return rows.covariate[index] if kind == "covariate" else before(rows.covariate[index])
-
-
-def monomial(primitives: tuple[Primitive, ...], states: jax.Array, rows: Rows) -> jax.Array:
-    """Return a product of raw columns (H, B)."""
-    value = jnp.ones_like(rows.later)
-    for one in primitives:
-        value = value * primitive(one, states, rows)
+def monomial(primitives: tuple[Primitive, ...], columns: Columns, rows: Rows) -> jax.Array | None:
+    """Return a product of raw columns (T, L); None for the empty one, which is 1."""
+    found = {
+        "now": columns.now,
+        "lag": columns.lag,
+        "covariate": rows.covariate,
+        "covariate_lag": rows.covariate_lag,
+    }
+    value = None
+    for kind, index in primitives:
+        value = found[kind][index] if value is None else value * found[kind][index]
     return value
 
 
-def sums(expansion: Expansion, packing: Packing, own: np.ndarray, states: jax.Array, rows: Rows) -> Sums:
-    """Return the cross-products for states (C, H, B), in double precision.
+def sums(
+    expansion: Expansion, packing: Packing, lanes: Lanes, own: np.ndarray, columns: Columns, rows: Rows
+) -> Sums:
+    """Return the cross-products of the columns, in double precision.
 
     A chunk's own sums are of few terms and may be of the states' precision; all that follows is double.
     """
-    columns = jnp.stack([monomial(one, states, rows) * rows.later for one in expansion.monomials], axis=1)
-    by_chunk = jnp.einsum("hub,hvb->huv", columns, columns)
+    at = lanes.place[packing.exchange]
+
+    def chunked(values: tuple[jax.Array, ...] | jax.Array) -> tuple[jax.Array, ...]:
+        return tuple(value.reshape(-1)[at] for value in values)
+
+    later = chunked((rows.later * jnp.asarray(lanes.filled, rows.later.dtype),))[0]
+    later = later * jnp.asarray(packing.filled, later.dtype)
+    moved = Columns(chunked(columns.now), chunked(columns.lag))
+    given = rows._replace(covariate=chunked(rows.covariate), covariate_lag=chunked(rows.covariate_lag))
+    values = [monomial(one, moved, given) for one in expansion.monomials]
+    laid = jnp.stack([later if value is None else value * later for value in values], axis=1)
+    by_chunk = jnp.einsum("hub,hvb->huv", laid, laid)
     count = int(packing.session.max()) + 1
     gram = jax.ops.segment_sum(by_chunk.astype(jnp.float64), packing.session, count, indices_are_sorted=True)
-    first = np.flatnonzero(np.diff(packing.session, prepend=-1))
-    return Sums(gram, states[own][:, first, 0].T.astype(jnp.float64))
+    starts = [columns.now[c][lanes.first] for c in own]
+    return Sums(gram, jnp.stack(starts, axis=1).astype(jnp.float64))
+
+
+def _put(values: tuple[jax.Array, ...], c: int, value: jax.Array) -> tuple[jax.Array, ...]:
+    return (*values[:c], value, *values[c + 1 :])

@@ -12,14 +12,20 @@ from numpy.typing import NDArray
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.coefficients import Coefficients
 from bayesdyn.engines.gibbs.gaussian import Precisions, Quadratic
+from bayesdyn.engines.gibbs.hamiltonian import LEAPFROGS, hamiltonian
+from bayesdyn.engines.gibbs.integrated import Integrated
+from bayesdyn.engines.gibbs.lanes import Lanes, lay
 from bayesdyn.engines.gibbs.model import Law, Model, Unknowns
 from bayesdyn.engines.gibbs.packing import Packing, pack
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
-from bayesdyn.engines.gibbs.states import States
+from bayesdyn.engines.gibbs.states import LaneLaw, States
 from bayesdyn.engines.gibbs.steps import Steps
-from bayesdyn.engines.gibbs.sums import Rows, Sums, sums
+from bayesdyn.engines.gibbs.sums import Columns, Rows, Sums, columns_of, sums
 from bayesdyn.structure.language.priors import resolve_priors
 from bayesdyn.structure.problem import Problem
+
+type Curvature = dict[str, jax.Array]
+"""Curvature of the integrated moves' densities, by construct: what their metric is learnt from."""
 
 
 class State(NamedTuple):
@@ -52,8 +58,13 @@ class Sweep:
 
     @cached_property
     def packing(self) -> Packing:
-        """Return where the exchanges stand."""
+        """Return the chunks that sums are made by."""
         return pack(self.problem.session_of)
+
+    @cached_property
+    def lanes(self) -> Lanes:
+        """Return where the exchanges stand."""
+        return lay(self.problem.session_of)
 
     @cached_property
     def coefficients(self) -> Coefficients:
@@ -83,14 +94,14 @@ class Sweep:
             self.problem.error_corr, np.eye(len(self.problem.constructs))
         )
         inverses, pattern = self._patterns
-        laid = self.packing.laid(pattern.astype(float)).astype(int) if correlated else None
+        laid = self.lanes.laid(pattern.astype(float)).astype(int) if correlated else None
         lawless = [c for c in range(len(self.problem.constructs)) if c not in self.model.own]
         fixed = None
         if not self.noisy or lawless:
-            fixed = self.packing.laid(self.problem.rated.astype(float)) > 0
+            fixed = self.lanes.laid(self.problem.rated.astype(float)) > 0
             fixed = fixed if not self.noisy else np.zeros_like(fixed)
             fixed[lawless] = True
-        return States(self.model, self.packing, inverses, laid, fixed)
+        return States(self.model, self.lanes, inverses, laid, fixed)
 
     @cached_property
     def priors(self) -> dict[str, tuple[int, SpreadPrior]]:
@@ -113,18 +124,26 @@ class Sweep:
     @cached_property
     def moves(self) -> tuple[str, ...]:
         """Return the names of the Hamiltonian moves."""
-        kappa = ("kappa",) if self.problem.kappa_sd.any() and self.noisy else ()
-        return (*self.priors, *(f"{name} scaled" for name in self.model.groups), *kappa)
+        scaled = (f"{name} scaled" for name in self.model.groups)
+        return (*self.priors, *scaled, *(_moves_of(name) for name in self.integrated))
+
+    @cached_property
+    def integrated(self) -> dict[str, Integrated]:
+        """Return the move of each construct that has states and errors, by its name."""
+        moved = self.states.moved if self.noisy else ()
+        return {
+            self.problem.constructs[c]: Integrated(self.model, self.states, c, self.priors) for c in moved
+        }
 
     def rows(self) -> Rows:
         """Return the constants of the exchanges."""
-        problem, laid = self.problem, self.packing.laid
+        problem, laid = self.problem, self.lanes.laid
         rated = laid(problem.rated.astype(float))
         precision = rated * laid(1 / problem.se) if self.noisy else np.zeros_like(rated)
         values = (
             laid(problem.covariate),
+            laid(problem.covariate[problem.previous] * (problem.previous >= 0)[:, None]),
             laid((problem.previous >= 0).astype(float)),
-            laid((problem.previous < 0).astype(float)),
             laid(np.where(problem.rated, problem.score, 0.0)),
             precision,
             rated,
@@ -153,38 +172,86 @@ class Sweep:
         """Return the law at the unknowns."""
         return self.model.law(self.model.path(unknowns.free), unknowns.level_mean, unknowns.effects)
 
-    def sums(self, states: jax.Array, rows: Rows) -> Sums:
-        """Return the states' cross-products."""
-        return sums(self.model.expansion, self.packing, self.model.own, states, rows)
+    def sums(self, columns: Columns, rows: Rows) -> Sums:
+        """Return the columns' cross-products."""
+        return sums(self.model.expansion, self.packing, self.lanes, self.model.own, columns, rows)
 
-    def __call__(self, state: State, rows: Rows, given: Sums | None) -> tuple[State, Kept]:
-        """Return the state after one sweep; ``given`` are the sums where no state is latent."""
+    def begin_metric(self) -> dict[str, jax.Array]:
+        """Return the metric of the integrated moves as if all states were known, which is too tight."""
+        return {name: len(self.problem.t) * jnp.eye(one.size) for name, one in self.integrated.items()}
+
+    def __call__(
+        self, state: State, rows: Rows, given: Sums | None, probe: jax.Array
+    ) -> tuple[State, Kept, Curvature]:
+        """Return the state after one sweep.
+
+        Parameters
+        ----------
+        given
+            The sums where no state is latent.
+        probe
+            Whether the integrated moves look at the curvature of their densities.
+        """
         key, of_states, of_rest = jax.random.split(state.key, 3)
-        unknowns, states = state.unknowns, state.states
+        unknowns, states, chances, curvature = state.unknowns, state.states, {}, {}
         if given is None:
-            precisions = self.precisions(self.factors(unknowns))
-            states = self.states.sweep(
-                of_states, self.law(unknowns), precisions, self.kappa(unknowns), states, rows
-            )
-            given = self.sums(states, rows)
-        unknowns, accepted = self._rest(of_rest, unknowns, states, rows, given, state.steps)
-        return State(key, unknowns, states, state.steps), Kept(unknowns, accepted)
+            unknowns, columns, chances, curvature = self._latent(of_states, state, rows, probe)
+            given = self.sums(columns, rows)
+            states = jnp.stack(columns.now)
+        unknowns, accepted = self._rest(of_rest, unknowns, given, state.steps)
+        chances = chances | accepted
+        every = jnp.stack([chances[name] for name in self.moves])
+        return State(key, unknowns, states, state.steps), Kept(unknowns, every), curvature
+
+    def _latent(
+        self, key: jax.Array, state: State, rows: Rows, probe: jax.Array
+    ) -> tuple[Unknowns, Columns, dict[str, jax.Array], Curvature]:
+        """Move and draw one construct after the other, all others given."""
+        model, moves, unknowns = self.model, self.states, state.unknowns
+        dtype, columns = state.states.dtype, columns_of(state.states)
+        by_session, by_dyad = model.levels(model.path(unknowns.free), unknowns.level_mean, unknowns.effects)
+        expanded, slopes_of = model.expanded(by_session, by_dyad), model.slopes(unknowns.effects)
+        used = {mean for entry in model.expansion.entries for mean in entry.means}
+        levels = {"session": by_session, "dyad": by_dyad}
+        means = {(name, c): self.lanes.spread(levels[name][:, c].astype(dtype)) for name, c in used}
+
+        def law_of(unknowns: Unknowns) -> LaneLaw:
+            common = model.common(model.path(unknowns.free))
+            return moves.laid(model.law_at(common + slopes_of, expanded, by_session), dtype)
+
+        law, precisions = law_of(unknowns), self.precisions(self.factors(unknowns))
+        innovations = _kept(moves.innovations(law, columns, rows))
+        chances, curvature = {}, {}
+        for c, own in zip(moves.moved, jax.random.split(key, len(moves.moved)), strict=True):
+            name, (of_move, of_draw) = self.problem.constructs[c], jax.random.split(own)
+            change = _kept(moves.change(c, law, innovations, columns, rows))
+            if name in self.integrated:
+                one, step = self.integrated[name], state.steps.log_step[self.moves.index(_moves_of(name))]
+                unknowns, change, moved = one.move(
+                    of_move, unknowns, precisions.later, change, one.parts(means, columns, rows), columns, rows,
+                    state.steps.metric[name], jnp.exp(step), probe,
+                )  # fmt: skip
+                chances[_moves_of(name)], curvature[name] = moved.chance, moved.curvature
+                law, precisions = law_of(unknowns), self.precisions(self.factors(unknowns))
+            errors = moves.errors(c, self.kappa(unknowns), columns, rows)
+            # Barriers: XLA would else fuse what makes an array into each of its uses, and make it many times.
+            chain = _kept(moves.chain(c, change, precisions, errors))
+            columns = columns.put(c, _kept(moves.draw(of_draw, c, chain, columns.now[c])))
+            innovations = _kept(moves.changed(change, columns, innovations, c))
+        return unknowns, columns, chances, curvature
 
     def _rest(
-        self, key: jax.Array, unknowns: Unknowns, states: jax.Array, rows: Rows, given: Sums, steps: Steps
-    ) -> tuple[Unknowns, jax.Array]:
+        self, key: jax.Array, unknowns: Unknowns, given: Sums, steps: Steps
+    ) -> tuple[Unknowns, dict[str, jax.Array]]:
         blocks, names = self.coefficients, list(self.model.groups)
         keys = iter(jax.random.split(key, 4 + 8 * len(names) + len(self.moves)))
         chances: dict[str, jax.Array] = {}
 
-        def move(
-            name: str, log_density, point: jax.Array, scale: jax.Array, leapfrogs: int = spreads.LEAPFROGS
-        ):
+        def move(name: str, log_density, point: jax.Array, scale: jax.Array, leapfrogs: int = LEAPFROGS):
             step = jnp.exp(steps.log_step[self.moves.index(name)])
-            found, chances[name] = spreads.hamiltonian(
-                next(keys), log_density, point, step * scale, leapfrogs
-            )
-            return found
+            found = hamiltonian(next(keys), jax.value_and_grad(log_density), point, scale, step, leapfrogs)
+            chances[name] = found.chance
+            return found.point
 
         factors = self.factors(unknowns)
         precisions = self.precisions(factors)
@@ -221,9 +288,7 @@ class Sweep:
 
             points[name] = move(name, log_density, points[name], _scale(points[name], count))
         unknowns = unknowns._replace(factors=points)
-        if "kappa" in self.moves:
-            unknowns = self._kappa(unknowns, states, rows, move)
-        return unknowns, jnp.stack([chances[name] for name in self.moves])
+        return unknowns, chances
 
     def _scaled(
         self, name, seen: Quadratic, unknowns: Unknowns, given: Sums, precisions: Precisions, move
@@ -256,28 +321,6 @@ class Sweep:
             factors={**unknowns.factors, name: point}, effects={**unknowns.effects, name: effect}
         )
 
-    def _kappa(self, unknowns: Unknowns, states: jax.Array, rows: Rows, move) -> Unknowns:
-        error = rows.precision * (rows.score - states)
-        inverses, _ = self._patterns
-        if self.states.pattern is None:
-            total = jnp.sum(error.astype(jnp.float64) ** 2, axis=(1, 2))
-            totals = jnp.diag(total)[None]
-            inverses = np.eye(len(total))[None]
-        else:
-            pattern = jnp.asarray(self.states.pattern)
-            flat = error.reshape(len(error), -1).astype(jnp.float64)
-            totals = jnp.stack([(flat * (pattern.ravel() == p)) @ flat.T for p in range(len(inverses))])
-        counts = self.problem.rated.sum(axis=0)
-        sd = self.problem.kappa_sd
-
-        def log_density(raw: jax.Array) -> jax.Array:
-            shrink = jnp.exp(-raw * sd / 2)
-            quadratic = jnp.sum(inverses * totals * shrink[:, None] * shrink)
-            return -0.5 * (quadratic + jnp.dot(counts, raw * sd) + jnp.sum(raw**2))
-
-        scale = jnp.asarray(1 / np.sqrt(1 + 0.5 * counts * sd**2))
-        return unknowns._replace(kappa_raw=move("kappa", log_density, unknowns.kappa_raw, scale))
-
 
 def log_law(law: Law, given: Sums, precisions: Precisions) -> jax.Array:
     """Return the log density of the states, less what depends on the covariances' determinants."""
@@ -285,6 +328,14 @@ def log_law(law: Law, given: Sums, precisions: Precisions) -> jax.Array:
     deviation = given.starts - law.means
     quadratic = jnp.einsum("svu,sux,svx->", seen, given.gram, law.weights)
     return -0.5 * (quadratic + jnp.sum(deviation * (deviation @ precisions.start)))
+
+
+_kept = jax.lax.optimization_barrier
+
+
+def _moves_of(construct: str) -> str:
+    """Return the name of a construct's integrated move."""
+    return f"{construct} integrated"
 
 
 def _inverse(factor: jax.Array) -> jax.Array:

@@ -1,0 +1,275 @@
+"""Moves of what one construct's states would hold fast, with these states integrated out.
+
+Given states, 240,000 exchanges tell an error variance, a residual variance and paths to a thousandth; what
+the scores tell is far less, and a chain that draws each given the other creeps. So before a construct's states
+are drawn, everything that they enter with moves on the density in which they are integrated out, given all
+other constructs' states: the scale of their errors (kappa), their row of the residuals' and of the starts'
+covariance, the coefficients of the terms that hold them (partial collapsing: van Dyk & Park 2008, J. Amer.
+Statist. Assoc. 103, 790-796). The states are redrawn at once, as validity asks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesdyn.engines.gibbs import conditional, spreads
+from bayesdyn.engines.gibbs.conditional import Others
+from bayesdyn.engines.gibbs.expected import (
+    Part,
+    Slopes,
+    expected_errors,
+    expected_products,
+    expected_scatter,
+    expected_start,
+    slope_of_coefficients,
+)
+from bayesdyn.engines.gibbs.gaussian import Precisions
+from bayesdyn.engines.gibbs.hamiltonian import Moved, hamiltonian, whitener
+from bayesdyn.engines.gibbs.lanes import moments
+from bayesdyn.engines.gibbs.model import Model, Unknowns
+from bayesdyn.engines.gibbs.spreads import SpreadPrior
+from bayesdyn.engines.gibbs.states import Change, States
+from bayesdyn.engines.gibbs.sums import Columns, Rows, monomial
+
+LEAPFROGS = 2
+
+type Means = dict[tuple[str, int], jax.Array]
+"""Latent means of each construct, of the sessions and of the dyads, where the exchanges stand."""
+
+
+class Point(NamedTuple):
+    """Where a move is: kappa by its prior SD, rows (:mod:`.conditional`) of two covariances, coefficients."""
+
+    kappa_raw: jax.Array
+    residual: jax.Array
+    start: jax.Array
+    free: jax.Array
+
+
+@dataclass(frozen=True)
+class Integrated:
+    """The move of one construct; all methods are traced.
+
+    Attributes
+    ----------
+    c
+        The construct.
+    priors
+        Size and prior of each covariance by name.
+    """
+
+    model: Model
+    states: States
+    c: int
+    priors: Mapping[str, tuple[int, SpreadPrior]]
+
+    @cached_property
+    def place(self) -> int:
+        """Return the construct's place among those that have a law."""
+        return self.model.place(self.c)
+
+    @cached_property
+    def block(self) -> tuple[int, ...]:
+        """Return the outcomes whose residuals covary with the construct's."""
+        return next(block for block in self.model.blocks if self.place in block)
+
+    @cached_property
+    def residual(self) -> str:
+        """Return the name of the residual covariance's factor."""
+        return f"residual_{self.model.blocks.index(self.block)}"
+
+    @cached_property
+    def free(self) -> NDArray[np.int64]:
+        """Return the free coefficients all of whose terms hold the construct's states."""
+        model = self.model
+        paths, terms, _ = model.within
+        own = {("now", self.c), ("lag", self.c)}
+        holds = {
+            entry.term
+            for entry in model.expansion.entries
+            if own & set(model.expansion.monomials[entry.monomial])
+        }
+        inside = np.zeros(len(model.paths.pick), dtype=bool)
+        inside[paths] = np.isin(terms, sorted(holds))
+        pick = model.paths.pick > 0
+        return np.flatnonzero(pick.any(axis=0) & ~(pick & ~inside[:, None]).any(axis=0))
+
+    @property
+    def size(self) -> int:
+        """Return how many numbers move."""
+        return 1 + len(self.block) + len(self.model.own) + len(self.free)
+
+    def _split(self, unknowns: Unknowns) -> tuple[Point, Others, Others]:
+        def of(name: str, place: int) -> tuple[jax.Array, Others]:
+            factor = spreads.factor_of(unknowns.factors[name], self.priors[name][0])
+            return conditional.split(factor @ factor.T, place)
+
+        residual, by_block = of(self.residual, self.block.index(self.place))
+        start, by_start = of("start", self.place)
+        point = Point(unknowns.kappa_raw[self.c, None], residual, start, unknowns.free[self.free])
+        return point, by_block, by_start
+
+    def _point(self, values: jax.Array) -> Point:
+        ends = np.cumsum([1, len(self.block), len(self.model.own)])
+        return Point(*jnp.split(values, ends))
+
+    def parts(self, means: Means, columns: Columns, rows: Rows) -> list[Part]:
+        """Return the free coefficients' terms, gathered by what they add to."""
+        paths, terms, outcomes = self.model.within
+        found: dict[tuple[str, int], list[tuple[int, jax.Array]]] = {}
+        for f in range(len(self.free)):
+            for i in np.flatnonzero(self.model.paths.pick[paths, self.free[f]]):
+                for kind, value in self._term(int(terms[i]), means, columns, rows).items():
+                    found.setdefault((kind, int(outcomes[i])), []).append((f, value))
+        return [
+            Part(*key, np.array([f for f, _ in terms]), _kept(tuple(value for _, value in terms)))
+            for key, terms in found.items()
+        ]
+
+    def _term(self, term: int, means: Means, columns: Columns, rows: Rows) -> dict[str, jax.Array]:
+        sums: dict[str, jax.Array] = {}
+        for entry in self.model.expansion.entries:
+            if entry.term != term:
+                continue
+            primitives = self.model.expansion.monomials[entry.monomial]
+            kind = next((kind for kind in ("now", "lag") if (kind, self.c) in primitives), "rest")
+            value = monomial(tuple(one for one in primitives if one != (kind, self.c)), columns, rows)
+            value = entry.sign * (rows.later if value is None else rows.later * value)
+            for mean in entry.means:
+                value = value * means[mean]
+            sums[kind] = sums[kind] + value if kind in sums else value
+        return sums
+
+    def changed(self, change: Change, parts: list[Part], step: jax.Array) -> Change:
+        """Return what innovations are made of with coefficients that are ``step`` (F,) farther."""
+        made = {"rest": dict(change.rest), "now": dict(change.now), "lag": dict(change.lag)}
+        for part in parts:
+            steps = step[part.free].astype(part.values[0].dtype)
+            old = made[part.kind].get(part.outcome)
+            for k, term in enumerate(part.values):
+                old = -steps[k] * term if old is None else old - steps[k] * term
+            if old is not None:
+                made[part.kind][part.outcome] = old
+        return change._replace(**made)
+
+    def move(
+        self,
+        key: jax.Array,
+        unknowns: Unknowns,
+        later: jax.Array,
+        change: Change,
+        parts: list[Part],
+        columns: Columns,
+        rows: Rows,
+        metric: jax.Array,
+        step: jax.Array,
+        probe: jax.Array,
+    ) -> tuple[Unknowns, Change, Moved]:
+        """Return the unknowns after a move, the change at them, and what the move tells.
+
+        Parameters
+        ----------
+        later
+            (V, V) the innovations' present precision.
+        metric, step, probe
+            (K, K) precision, and as :func:`.hamiltonian.hamiltonian` takes them.
+        """
+        begin, by_block, by_start = self._split(unknowns)
+        held = np.ones(self.size)
+        held[0] = float(self.model.problem.kappa_sd[self.c] > 0)
+
+        def law(values: jax.Array) -> tuple[jax.Array, jax.Array, Precisions]:
+            point = self._point(values)
+            block = np.ix_(self.block, self.block)
+            inside = later.at[block].set(conditional.precision(point.residual, by_block))
+            start = conditional.precision(point.start, by_start)
+            return point.kappa_raw[0], point.free - begin.free, Precisions(inside, start)
+
+        def rest(values: jax.Array) -> jax.Array:
+            point = self._point(values)
+            value = -0.5 * len(self.model.problem.later) * point.residual[0]
+            value = value - 0.5 * len(self.model.problem.sessions) * point.start[0]
+            value = value + conditional.log_prior(point.residual, by_block, self.priors[self.residual][1])
+            value = value + conditional.log_prior(point.start, by_start, self.priors["start"][1])
+            return value + self._log_prior(point, unknowns)
+
+        def slope_at(values: jax.Array) -> tuple[jax.Array, jax.Array]:
+            at, back = jax.vjp(law, values)
+            kappa = unknowns.kappa_raw.at[self.c].set(at[0])
+            moved = self.changed(change, parts, at[1])
+            value, slopes = self.log_scores(kappa, moved, parts, at[2], columns, rows)
+            known, slope = jax.value_and_grad(rest)(values)
+            (through,) = back((slopes.kappa, slopes.free, Precisions(slopes.later, slopes.start)))
+            return value + known, slope + through
+
+        factor = whitener(metric) * held[:, None]
+        found = hamiltonian(key, slope_at, jnp.concatenate(begin), factor, step, LEAPFROGS, probe)
+        point = self._point(found.point)
+        factors = {
+            self.residual: spreads.point_of(conditional.joined(point.residual, by_block)),
+            "start": spreads.point_of(conditional.joined(point.start, by_start)),
+        }
+        inside = jnp.all(
+            jnp.array(
+                [jnp.isfinite(spreads.log_prior(one, *self.priors[name])) for name, one in factors.items()]
+            )
+        )
+        moved = unknowns._replace(
+            kappa_raw=unknowns.kappa_raw.at[self.c].set(point.kappa_raw[0]),
+            free=unknowns.free.at[self.free].set(point.free),
+            factors={**unknowns.factors, **factors},
+        )
+        moved = jax.tree.map(lambda new, old: jnp.where(inside, new, old), moved, unknowns)
+        taken = jnp.where(inside, point.free - begin.free, 0.0)
+        # A held number has no curvature of its own: 1, so that its metric stays.
+        curvature = found.curvature + jnp.diag(1 - held)
+        told = found._replace(chance=found.chance * inside, curvature=curvature)
+        return moved, self.changed(change, parts, taken), told
+
+    def log_scores(
+        self,
+        kappa_raw: jax.Array,
+        change: Change,
+        parts: list[Part],
+        precisions: Precisions,
+        columns: Columns,
+        rows: Rows,
+    ) -> tuple[jax.Array, Slopes]:
+        """Return the log density of scores and other states, and its slopes by kappa_raw and the law.
+
+        It lacks the determinants of the laws' covariances.
+        """
+        problem, size = self.model.problem, len(self.model.own)
+        errors = self.states.errors(self.c, kappa_raw * problem.kappa_sd, columns, rows)
+        chain = _kept(self.states.chain(self.c, change, precisions, errors))
+        chain, _, _ = self.states.latent(self.c, chain, columns.now[self.c])
+        found = _kept(moments(chain))
+        blocks = self.states.blocks_of(change)
+        products = expected_products(change, found)
+        # Of the precisions, only the own block's moves.
+        scatter = expected_scatter(change, self.block, size, products)
+        by_start = expected_start(change, self.place, found, self.states.lanes.first)
+        fixed = self.states.squares(change, precisions)
+        value, by_kappa = expected_errors(errors, rows.score[self.c], found)
+        rated, sd = problem.rated[:, self.c].sum(), problem.kappa_sd[self.c]
+        value = value + found.log_integral - 0.5 * (fixed + rated * sd * kappa_raw[self.c])
+        free = slope_of_coefficients(parts, len(self.free), precisions.later, products, blocks)
+        slopes = Slopes(sd * (by_kappa - 0.5 * rated), free, -0.5 * scatter, -0.5 * by_start)
+        return value, slopes
+
+    def _log_prior(self, point: Point, unknowns: Unknowns) -> jax.Array:
+        """Return the log prior of kappa and of the coefficients: -inf where the lags are not stable."""
+        paths, at = self.model.paths, self.free
+        deviation = (point.free - paths.loc[at]) / paths.sd[at]
+        value = -0.5 * (jnp.sum(point.kappa_raw**2) + jnp.sum(deviation**2))
+        stable = self.model.stable(self.model.path(unknowns.free.at[at].set(point.free)))
+        return jnp.where(stable, value, -jnp.inf)
+
+
+_kept = jax.lax.optimization_barrier
