@@ -36,7 +36,7 @@ def reference_density(sweep):
             values[f"{name}_raw"] = jnp.linalg.solve(factor, effect.T).T
             jacobian = jacobian - len(effect) * jnp.sum(jnp.log(jnp.diag(factor)))
         if "latent_raw" in names:
-            latent = states.reshape(len(states), -1)[:, sweep.packing.place].T
+            latent = states.reshape(len(states), -1)[:, sweep.lanes.place].T
             raw = (latent - data["latent_centre"]) / data["latent_spread"]
             free = model["latent_raw"].type.shape
             values["latent_raw"] = raw if len(free) == 2 else raw[~problem.rated]

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import bayesdyn as bd
+from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.draw import start
 from bayesdyn.engines.gibbs.expansion import obstacles
-from bayesdyn.engines.gibbs.sums import before
+from bayesdyn.engines.gibbs.lanes import before
+from bayesdyn.engines.gibbs.sums import columns_of
 from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.structure.problem import prepare
 from gibbs_oracle import reference_density
@@ -27,7 +29,7 @@ def case(request):
         sweep = Sweep(prepare(measures, spec, "known"))
         state, rows = start(sweep, 1, 0), sweep.rows()
         noise = jax.random.normal(jax.random.key(3), state.states.shape)
-        states = state.states + 0.3 * noise * sweep.packing.filled
+        states = state.states + 0.3 * noise * sweep.lanes.filled
         yield sweep, rows, state.unknowns, states, reference_density(sweep)
 
 
@@ -37,7 +39,7 @@ def changes(values):
 
 def test_effects_have_the_conditional_of_the_reference(case):
     sweep, rows, unknowns, states, density = case
-    given, factors = sweep.sums(states, rows), sweep.factors(unknowns)
+    given, factors = sweep.sums(columns_of(states), rows), sweep.factors(unknowns)
     rng = np.random.default_rng(1)
     for name in sweep.model.groups:
         inverse = np.linalg.inv(factors[name] @ factors[name].T)
@@ -58,21 +60,82 @@ def test_effects_have_the_conditional_of_the_reference(case):
 def test_states_have_the_conditional_of_the_reference(case):
     sweep, rows, unknowns, states, density = case
     update, precisions = sweep.states, sweep.precisions(sweep.factors(unknowns))
-    law = update.by_chunk(sweep.law(unknowns), states.dtype)
-    innovations = update.innovations(law, states, rows)
+    law, columns = update.laid(sweep.law(unknowns), states.dtype), columns_of(states)
+    innovations = update.innovations(law, columns, rows)
     for c in update.moved:
-        errors = update.errors(c, sweep.kappa(unknowns), states, rows)
-        chain, change = update.chain(c, law, precisions, innovations, errors, states, rows)
-        again = change.rest + change.now * states[c] + change.lag * before(states[c])
-        np.testing.assert_allclose(again, innovations, atol=1e-12)
+        errors = update.errors(c, sweep.kappa(unknowns), columns, rows)
+        change = update.change(c, law, innovations, columns, rows)
+        chain = update.chain(c, change, precisions, errors)
+        again = update.changed(change, columns, innovations, c)
+        for one, other in zip(jax.tree.leaves(again), jax.tree.leaves(innovations), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-12)
         theirs, ours = [], []
         for seed in range(3):
             noise = jax.random.normal(jax.random.key(seed), states[c].shape)
-            x = states[c] + 0.5 * noise * sweep.packing.filled
+            x = states[c] + 0.5 * noise * sweep.lanes.filled
             theirs.append(float(density(unknowns, states.at[c].set(x))))
             quadratic = 0.5 * chain.diagonal * x**2 + chain.below * x * before(x) - chain.linear * x
             ours.append(-float(jnp.sum(quadratic)))
         np.testing.assert_allclose(changes(ours), changes(theirs), atol=1e-8)
+
+
+def log_jacobian(point, size):
+    """Return the log determinant of a factor's numbers by the elements of its covariance."""
+    at = np.tril_indices(size)
+
+    def numbers(elements):
+        half = jnp.zeros((size, size)).at[at].set(elements)
+        return spreads.point_of(half + jnp.tril(half, -1).T)
+
+    factor = spreads.factor_of(point, size)
+    return jnp.linalg.slogdet(jax.jacobian(numbers)((factor @ factor.T)[at]))[1]
+
+
+def test_moves_are_on_the_reference_density_with_states_integrated_out(case):
+    """The reference's density is quadratic in one construct's states: integrated by its Hessian, all dense."""
+    sweep, rows, unknowns, states, density = case
+    update, columns = sweep.states, columns_of(states)
+    law = sweep.law(unknowns)
+    by_lane = update.laid(law, states.dtype)
+    innovations = update.innovations(by_lane, columns, rows)
+    levels = dict(zip(("session", "dyad"), sweep.model.levels(
+        sweep.model.path(unknowns.free), unknowns.level_mean, unknowns.effects), strict=True))  # fmt: skip
+    used = {mean for entry in sweep.model.expansion.entries for mean in entry.means}
+    means = {(name, c): sweep.lanes.spread(levels[name][:, c]) for name, c in used}
+    later = sweep.precisions(sweep.factors(unknowns)).later
+    filled = np.flatnonzero(sweep.lanes.filled.ravel())
+    for name, one in sweep.integrated.items():
+
+        def dense(at, c=one.c, one=one):
+            def of_states(x):
+                return density(
+                    at, states.at[c].set(states[c].ravel().at[filled].set(x).reshape(states[c].shape))
+                )
+
+            begin = states[c].ravel()[filled]
+            slope, hessian = jax.grad(of_states)(begin), jax.hessian(of_states)(begin)
+            value = of_states(begin) - 0.5 * slope @ jnp.linalg.solve(hessian, slope)
+            value = value - 0.5 * jnp.linalg.slogdet(-hessian)[1]
+            for factor in (one.residual, "start"):
+                value = value + log_jacobian(at.factors[factor], one.priors[factor][0])
+            return value
+
+        change = update.change(one.c, by_lane, innovations, columns, rows)
+        found = one.density(unknowns, later, change, one.parts(means, columns, rows), columns, rows)
+        rng = np.random.default_rng(5)
+        ours, theirs = [], []
+        for k in range(3):
+            point = found.begin + 0.1 * k * rng.standard_normal(one.size)
+            value, slope = found.slope_at(point)
+            ours.append(float(value))
+            # By the logs of what is left of the variances: their part of the Jacobian.
+            theirs.append(float(dense(found.unknowns_at(point)) + point[1] + point[1 + len(one.block)]))
+            if k == 2:
+                step = 1e-5
+                along = rng.standard_normal(one.size)
+                ends = [found.slope_at(point + sign * step * along)[0] for sign in (1, -1)]
+                np.testing.assert_allclose((ends[0] - ends[1]) / (2 * step), slope @ along, rtol=1e-6)
+        np.testing.assert_allclose(changes(ours), changes(theirs), atol=1e-8, err_msg=name)
 
 
 def test_what_the_sweeps_cannot_do_is_named():

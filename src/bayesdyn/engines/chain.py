@@ -67,40 +67,6 @@ def _backward(saved: tuple, cotangent: jax.Array) -> tuple[jax.Array, jax.Array,
 log_integral.defvjp(_forward, _backward)
 
 
-@jax.custom_vjp
-def integral_given(diagonal: jax.Array, below: jax.Array, linear: jax.Array) -> jax.Array:
-    """Return the log of the integral of exp(-x'Px/2 + b'x), less N M log(2 pi) / 2.
-
-    Parameters
-    ----------
-    diagonal, below
-        Blocks of P: (M, M, N) on the diagonal, and each exchange with the one before it.
-    linear
-        b, (M, N).
-    """
-    return _eliminate(diagonal, below, linear)[1]
-
-
-def _given_forward(
-    diagonal: jax.Array, below: jax.Array, linear: jax.Array
-) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    steps, value = _eliminate(diagonal, below, linear)
-    mean, covariance, cross = _moments(steps, linear.shape[-1])
-    earlier = _after_first(mean)
-    second = covariance + mean[:, None] * mean[None]
-    return value, (second, cross + mean[:, None] * earlier[None], mean)
-
-
-def _given_backward(
-    saved: tuple[jax.Array, ...], cotangent: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    second, second_cross, mean = saved
-    return -0.5 * cotangent * second, -cotangent * second_cross, cotangent * mean
-
-
-integral_given.defvjp(_given_forward, _given_backward)
-
-
 def draw_states(now: jax.Array, before: jax.Array, constant: jax.Array, noise: jax.Array) -> jax.Array:
     """Return states (M, N) of the chain for standard normal noise (M, N); their mean for zero noise."""
     return draw_given(*_precision(now, before, constant), noise)
@@ -141,7 +107,7 @@ def _eliminate(diagonal: jax.Array, below: jax.Array, linear: jax.Array) -> tupl
     while linear.shape[-1] > 1:
         diagonal, below, linear = _even_precision(diagonal), _even(below), _even(linear)
         precision, to_left, to_right = diagonal[..., 1::2], below[..., 1::2], _swap(_next(below[..., 0::2]))
-        covariance, log_det = _inverse(precision)
+        covariance, log_det = inverse_by_sweeps(precision)
         left, right = -_product(covariance, to_left), -_product(covariance, to_right)
         location = _times(covariance, linear[..., 1::2])
         value += 0.5 * jnp.sum(location * linear[..., 1::2]) - 0.5 * log_det
@@ -153,7 +119,7 @@ def _eliminate(diagonal: jax.Array, below: jax.Array, linear: jax.Array) -> tupl
             - _after_first(_transposed_times(to_right, location))
         )
         below = _after_first(_gram(to_right, left))
-    covariance, log_det = _inverse(diagonal)
+    covariance, log_det = inverse_by_sweeps(diagonal)
     location = _times(covariance, linear)
     none = jnp.zeros_like(diagonal)
     steps.append(_Step(diagonal, covariance, none, none, location))
@@ -179,8 +145,10 @@ def _moments(steps: list[_Step], count: int) -> tuple[jax.Array, jax.Array, jax.
     return mean[..., :count], covariance[..., :count], cross[..., :count]
 
 
-def _inverse(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+def inverse_by_sweeps(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return the inverse of positive definite matrices (M, M, k), and the log determinant of them all.
+
+    Written out over the matrices' elements, k of them in a vector.
 
     By sweeping each pivot in turn (Goodnight 1979, The American Statistician 33, 149-158).
     """

@@ -178,21 +178,34 @@ class Coefficients:
         self, name: str, block: Indices, unknowns: Unknowns, sums: Sums, precisions: Precisions
     ) -> Quadratic:
         """Return what the sessions of each group say of a block of its effects, (groups, K)."""
-        of, path = self.model.groups[name], self.model.path(unknowns.free)
-        effect = unknowns.effects[name]
-
-        def law(moved: jax.Array, columns: Indices | None) -> Law:
-            # A session's law knows its own group only: all groups are moved at once.
-            every: Effects = {**unknowns.effects, name: effect.at[:, block].add(moved)}
-            return self.model.law(path, unknowns.level_mean, every, columns)
-
-        table = self.model.problem.terms
+        model, effect = self.model, unknowns.effects[name]
+        path, of, table = model.path(unknowns.free), model.groups[name], model.problem.terms
         slopes = [slope for slope in table.in_group(name) if table.slope_effect[slope] in block]
-        intercepts = bool(np.isin(block, self.model.intercepts[name][0]).any())
-        columns = self.model.touched(intercepts, table.slope_term[slopes])
-        seen = self._seen(law, columns, effect[:, block][of], sums, precisions)
-        groups = len(effect)
-        return Quadratic(*(jax.ops.segment_sum(part, of, groups) for part in seen))
+        of_slopes = np.isin(block, table.slope_effect[slopes])
+        columns = model.touched(bool((~of_slopes).any()), table.slope_term[slopes])
+
+        def law(moved: jax.Array) -> Law:
+            # A session's law knows its own group only: all groups are moved at once.
+            every: Effects = {**unknowns.effects, name: effect.at[:, block[~of_slopes]].add(moved)}
+            return model.law(path, unknowns.level_mean, every, columns)
+
+        tangent = jax.jacfwd(law)(jnp.zeros(int((~of_slopes).sum())))
+        counts = (len(of), len(block), len(model.own))
+        weights = (
+            jnp.zeros((*counts, len(columns))).at[:, ~of_slopes].set(jnp.moveaxis(tangent.weights, -1, 1))
+        )
+        means = jnp.zeros(counts).at[:, ~of_slopes].set(jnp.moveaxis(tangent.means, -1, 1))
+        if slopes:
+            # The law is linear in slopes: their tangents are the terms themselves, in one equation each.
+            expanded = model.expanded(*model.levels(path, unknowns.level_mean, unknowns.effects), columns)
+            for slope in slopes:
+                place = int(np.flatnonzero(block == table.slope_effect[slope])[0])
+                own = -expanded[:, table.slope_term[slope]]
+                weights = weights.at[:, place, table.slope_outcome[slope]].set(own)
+        now = model.law(path, unknowns.level_mean, unknowns.effects)
+        at = effect[:, block][of]
+        seen = by_session(now, Law(weights, means), columns, at, sums, precisions)
+        return Quadratic(*(jax.ops.segment_sum(part, of, len(effect)) for part in seen))
 
     def draw_effects(
         self,

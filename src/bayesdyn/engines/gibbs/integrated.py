@@ -8,7 +8,7 @@ covariance, the coefficients of the terms that hold them (partial collapsing: va
 Statist. Assoc. 103, 790-796). The states are redrawn at once, as validity asks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -50,6 +50,14 @@ class Point(NamedTuple):
     residual: jax.Array
     start: jax.Array
     free: jax.Array
+
+
+class Density(NamedTuple):
+    """A density over (K,) unknowns of a construct: where they are, value and slope, all unknowns at a point."""
+
+    begin: jax.Array
+    slope_at: Callable[[jax.Array], tuple[jax.Array, jax.Array]]
+    unknowns_at: Callable[[jax.Array], Unknowns]
 
 
 @dataclass(frozen=True)
@@ -158,35 +166,29 @@ class Integrated:
                 made[part.kind][part.outcome] = old
         return change._replace(**made)
 
-    def move(
+    def density(
         self,
-        key: jax.Array,
         unknowns: Unknowns,
         later: jax.Array,
         change: Change,
         parts: list[Part],
         columns: Columns,
         rows: Rows,
-        metric: jax.Array,
-        step: jax.Array,
-        probe: jax.Array,
-    ) -> tuple[Unknowns, Change, Moved]:
-        """Return the unknowns after a move, the change at them, and what the move tells.
+    ) -> Density:
+        """Return the density that the move is on.
 
         Parameters
         ----------
         later
             (V, V) the innovations' present precision.
-        metric, step, probe
-            (K, K) precision, and as :func:`.hamiltonian.hamiltonian` takes them.
+        change, parts
+            Of the present states and coefficients.
         """
         begin, by_block, by_start = self._split(unknowns)
-        held = np.ones(self.size)
-        held[0] = float(self.model.problem.kappa_sd[self.c] > 0)
+        block = np.ix_(self.block, self.block)
 
         def law(values: jax.Array) -> tuple[jax.Array, jax.Array, Precisions]:
             point = self._point(values)
-            block = np.ix_(self.block, self.block)
             inside = later.at[block].set(conditional.precision(point.residual, by_block))
             start = conditional.precision(point.start, by_start)
             return point.kappa_raw[0], point.free - begin.free, Precisions(inside, start)
@@ -208,29 +210,54 @@ class Integrated:
             (through,) = back((slopes.kappa, slopes.free, Precisions(slopes.later, slopes.start)))
             return value + known, slope + through
 
+        def unknowns_at(values: jax.Array) -> Unknowns:
+            point = self._point(values)
+            factors = {
+                self.residual: spreads.point_of(conditional.joined(point.residual, by_block)),
+                "start": spreads.point_of(conditional.joined(point.start, by_start)),
+            }
+            return unknowns._replace(
+                kappa_raw=unknowns.kappa_raw.at[self.c].set(point.kappa_raw[0]),
+                free=unknowns.free.at[self.free].set(point.free),
+                factors={**unknowns.factors, **factors},
+            )
+
+        return Density(jnp.concatenate(begin), slope_at, unknowns_at)
+
+    def move(
+        self,
+        key: jax.Array,
+        unknowns: Unknowns,
+        density: Density,
+        metric: jax.Array,
+        step: jax.Array,
+        probe: jax.Array,
+    ) -> tuple[Unknowns, jax.Array, Moved]:
+        """Return the unknowns after a move, how far coefficients moved (F,), and what the move tells.
+
+        Parameters
+        ----------
+        metric, step, probe
+            (K, K) precision, and as :func:`.hamiltonian.hamiltonian` takes them.
+        """
+        held = np.ones(self.size)
+        held[0] = float(self.model.problem.kappa_sd[self.c] > 0)
         factor = whitener(metric) * held[:, None]
-        found = hamiltonian(key, slope_at, jnp.concatenate(begin), factor, step, LEAPFROGS, probe)
-        point = self._point(found.point)
-        factors = {
-            self.residual: spreads.point_of(conditional.joined(point.residual, by_block)),
-            "start": spreads.point_of(conditional.joined(point.start, by_start)),
-        }
+        found = hamiltonian(key, density.slope_at, density.begin, factor, step, LEAPFROGS, probe)
+        moved = density.unknowns_at(found.point)
         inside = jnp.all(
             jnp.array(
-                [jnp.isfinite(spreads.log_prior(one, *self.priors[name])) for name, one in factors.items()]
+                [
+                    jnp.isfinite(spreads.log_prior(moved.factors[name], *self.priors[name]))
+                    for name in (self.residual, "start")
+                ]
             )
         )
-        moved = unknowns._replace(
-            kappa_raw=unknowns.kappa_raw.at[self.c].set(point.kappa_raw[0]),
-            free=unknowns.free.at[self.free].set(point.free),
-            factors={**unknowns.factors, **factors},
-        )
         moved = jax.tree.map(lambda new, old: jnp.where(inside, new, old), moved, unknowns)
-        taken = jnp.where(inside, point.free - begin.free, 0.0)
         # A held number has no curvature of its own: 1, so that its metric stays.
         curvature = found.curvature + jnp.diag(1 - held)
         told = found._replace(chance=found.chance * inside, curvature=curvature)
-        return moved, self.changed(change, parts, taken), told
+        return moved, (moved.free - unknowns.free)[self.free], told
 
     def log_scores(
         self,

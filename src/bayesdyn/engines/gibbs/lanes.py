@@ -93,8 +93,8 @@ def lay(session_of: NDArray[np.int64]) -> Lanes:
     exchange[~filled] = 0
     place = np.zeros(len(session_of), dtype=np.int64)
     place[exchange[filled]] = np.flatnonzero(filled.ravel())
-    single = len(members) == len(length)
-    session = np.arange(len(length))[None] if single else session_of[exchange]
+    single = all(len(inside) == 1 for inside in members)
+    session = np.array(members).T if single else session_of[exchange]
     return Lanes(exchange, filled, session, start, place)
 
 

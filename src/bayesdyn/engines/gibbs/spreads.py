@@ -46,8 +46,8 @@ def point_of(covariance: jax.Array) -> jax.Array:
         return jnp.log(sd)
     factor = jnp.linalg.cholesky(covariance) / sd[:, None]
     rows, columns = np.tril_indices(size, -1)
-    left = 1 - jnp.cumsum(factor**2, axis=1) + factor**2
-    return jnp.concatenate([jnp.log(sd), jnp.arctanh((factor / jnp.sqrt(left))[rows, columns])])
+    left = (1 - jnp.cumsum(factor**2, axis=1) + factor**2)[rows, columns]
+    return jnp.concatenate([jnp.log(sd), jnp.arctanh(factor[rows, columns] / jnp.sqrt(left))])
 
 
 def log_prior(point: jax.Array, size: int, prior: SpreadPrior) -> jax.Array:

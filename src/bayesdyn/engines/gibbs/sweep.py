@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesdyn.engines.chain import inverse_by_sweeps
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.coefficients import Coefficients
 from bayesdyn.engines.gibbs.gaussian import Precisions, Quadratic
@@ -227,10 +228,11 @@ class Sweep:
             change = _kept(moves.change(c, law, innovations, columns, rows))
             if name in self.integrated:
                 one, step = self.integrated[name], state.steps.log_step[self.moves.index(_moves_of(name))]
-                unknowns, change, moved = one.move(
-                    of_move, unknowns, precisions.later, change, one.parts(means, columns, rows), columns, rows,
-                    state.steps.metric[name], jnp.exp(step), probe,
-                )  # fmt: skip
+                parts = one.parts(means, columns, rows)
+                density = one.density(unknowns, precisions.later, change, parts, columns, rows)
+                metric = state.steps.metric[name]
+                unknowns, far, moved = one.move(of_move, unknowns, density, metric, jnp.exp(step), probe)
+                change = one.changed(change, parts, far)
                 chances[_moves_of(name)], curvature[name] = moved.chance, moved.curvature
                 law, precisions = law_of(unknowns), self.precisions(self.factors(unknowns))
             errors = moves.errors(c, self.kappa(unknowns), columns, rows)
@@ -247,9 +249,9 @@ class Sweep:
         keys = iter(jax.random.split(key, 4 + 8 * len(names) + len(self.moves)))
         chances: dict[str, jax.Array] = {}
 
-        def move(name: str, log_density, point: jax.Array, scale: jax.Array, leapfrogs: int = LEAPFROGS):
+        def move(name: str, slope_at, point: jax.Array, scale: jax.Array, leapfrogs: int = LEAPFROGS):
             step = jnp.exp(steps.log_step[self.moves.index(name)])
-            found = hamiltonian(next(keys), jax.value_and_grad(log_density), point, scale, step, leapfrogs)
+            found = hamiltonian(next(keys), slope_at, point, scale, step, leapfrogs)
             chances[name] = found.chance
             return found.point
 
@@ -286,7 +288,9 @@ class Sweep:
                 factor = spreads.factor_of(point, size)
                 return spreads.log_prior(point, size, prior) + spreads.log_normal(factor, total, count)
 
-            points[name] = move(name, log_density, points[name], _scale(points[name], count))
+            points[name] = move(
+                name, jax.value_and_grad(log_density), points[name], _scale(points[name], count)
+            )
         unknowns = unknowns._replace(factors=points)
         return unknowns, chances
 
@@ -295,10 +299,23 @@ class Sweep:
     ) -> Unknowns:
         """Move a covariance with the effects' noise held: what mixes where the groups say little of them.
 
-        The other of the two in an interweaving (Yu & Meng 2011, J. Comput. Graph. Stat. 20, 531-570).
+        The other of the two in an interweaving (Yu & Meng 2011, J. Comput. Graph. Stat. 20, 531-570). Where all
+        effects of a group are drawn together they are integrated out instead, and redrawn at once.
         """
         size, prior = self.priors[name]
-        factor = spreads.factor_of(unknowns.factors[name], size)
+        point = unknowns.factors[name]
+        scale = _scale(point, len(unknowns.effects[name]))
+        if seen.linear.shape[1] == size:
+
+            def slope_at(point: jax.Array) -> tuple[jax.Array, jax.Array]:
+                factor, back = jax.vjp(lambda point: spreads.factor_of(point, size), point)
+                value, slope = log_marginal(factor, seen)
+                known, known_slope = jax.value_and_grad(spreads.log_prior)(point, size, prior)
+                return value + known, back(slope)[0] + known_slope
+
+            moved = move(f"{name} scaled", slope_at, point, scale)
+            return unknowns._replace(factors={**unknowns.factors, name: moved})
+        factor = spreads.factor_of(point, size)
         noise = jax.lax.linalg.triangular_solve(
             factor, unknowns.effects[name].T, left_side=True, lower=True
         ).T
@@ -306,20 +323,38 @@ class Sweep:
 
         def log_density(point: jax.Array) -> jax.Array:
             effect = noise @ spreads.factor_of(point, size).T
-            if seen.linear.shape[1] == size:
-                bent = jnp.einsum("gef,gf->ge", seen.precision, effect)
-                value = jnp.sum(effect * (seen.linear - 0.5 * bent))
-            else:
-                law = self.model.law(path, unknowns.level_mean, {**unknowns.effects, name: effect})
-                value = log_law(law, given, precisions)
-            return spreads.log_prior(point, size, prior) + value
+            law = self.model.law(path, unknowns.level_mean, {**unknowns.effects, name: effect})
+            return spreads.log_prior(point, size, prior) + log_law(law, given, precisions)
 
-        scale = _scale(unknowns.factors[name], len(noise))
-        point = move(f"{name} scaled", log_density, unknowns.factors[name], scale)
-        effect = noise @ spreads.factor_of(point, size).T
+        moved = move(f"{name} scaled", jax.value_and_grad(log_density), point, scale)
+        effect = noise @ spreads.factor_of(moved, size).T
         return unknowns._replace(
-            factors={**unknowns.factors, name: point}, effects={**unknowns.effects, name: effect}
+            factors={**unknowns.factors, name: moved}, effects={**unknowns.effects, name: effect}
         )
+
+
+def log_marginal(factor: jax.Array, seen: Quadratic) -> tuple[jax.Array, jax.Array]:
+    """Return the log density of what is seen of groups' effects, these integrated out, and its slope.
+
+    Effects are L z with standard normal z; by Fisher's identity the slope by L is the expectation of that of
+    b'L z - z'L'A L z / 2.
+
+    Parameters
+    ----------
+    factor
+        L, (K, K).
+    seen
+        A and b of each group.
+    """
+    half = seen.precision @ factor
+    precision = jnp.eye(len(factor)) + jnp.einsum("ki,gkj->gij", factor, half)
+    inverse, log_det = inverse_by_sweeps(jnp.moveaxis(precision, 0, -1))
+    toward = seen.linear @ factor
+    mean = jnp.einsum("ijg,gj->gi", inverse, toward)
+    second = jnp.sum(half @ jnp.moveaxis(inverse, -1, 0), axis=0) + jnp.einsum(
+        "gkj,gj,gi->ki", half, mean, mean
+    )
+    return 0.5 * jnp.sum(toward * mean) - 0.5 * log_det, seen.linear.T @ mean - second
 
 
 def log_law(law: Law, given: Sums, precisions: Precisions) -> jax.Array:
