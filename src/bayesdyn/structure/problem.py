@@ -184,7 +184,7 @@ def prepare(
     if measurement == "two_stage":
         raw_se = _one_error(raw_se, rated)
     covariate = np.column_stack(
-        [covariate_values(name, measures, frame, row, faults) for name in covariates]
+        [covariate_values(name, measures, frame, row, faults, spec.where(name)) for name in covariates]
         or [np.empty((len(row), 0))]
     )
     previous = np.where(frame["first"], -1, np.arange(len(frame)) - 1)

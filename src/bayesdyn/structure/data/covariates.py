@@ -6,14 +6,18 @@ import xarray as xr
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, ModelSpec, Term
+from bayesdyn.structure.language.words import counted
 
 _LEAST_OWN = 1e-6  # share of a column's norm that no other column explains: below it, rounding error
 
 
 def covariate_values(
-    name: str, measures: xr.Dataset, frame: pd.DataFrame, row: np.ndarray, faults: FaultList
+    name: str, measures: xr.Dataset, frame: pd.DataFrame, row: np.ndarray, faults: FaultList, where: str = ""
 ) -> np.ndarray:
-    """Return one covariate at each row (N,), ``phase`` computed; note missing and infinite values."""
+    """Return one covariate at each row (N,), ``phase`` computed; note missing and infinite values.
+
+    ``where`` is the covariate's place in the model file.
+    """
     if name in BUILT_IN_COVARIATES and name not in measures:
         place = frame.groupby("session_label")["t"]
         span = (place.transform("max") - place.transform("min")).to_numpy()
@@ -26,7 +30,7 @@ def covariate_values(
     gap = row < 0
     lost = ~np.isfinite(values)
     if lost.any():
-        faults.add(f"covariate {name} misses {int(lost.sum())} values", "Fill or drop them")
+        faults.add(f"covariate {name} misses {counted(int(lost.sum()), 'value')}", "Fill or drop them", where)
     return filled.where(~gap, filled.groupby(frame["session_label"].to_numpy()).ffill()).to_numpy()
 
 
@@ -64,7 +68,7 @@ def check_collinear(
                 terms.append(str(path.term))
                 columns.append(column / spread)
                 continue
-            name, where = str(path.term), f"line {path.line}" if path.line else ""
+            name, where = str(path.term), path.where
             # Sessions of two exchanges have one phase; their first exchange still tells the mean.
             if name not in told and others:
                 what = f"{', '.join(others)} and {name} are perfectly collinear in the equation of {outcome}"

@@ -11,6 +11,7 @@ from bayesdyn.errors import FaultList
 from bayesdyn.structure.data.rows import labels_of
 from bayesdyn.structure.language.spec import ModelSpec, Varying
 from bayesdyn.structure.language.terms import effect_names
+from bayesdyn.structure.language.words import counted
 
 _LEAST_GROUPS = 5  # per effect that varies
 _DIMENSIONS = (
@@ -76,7 +77,7 @@ def read_groups(
     ]
     for name in spec.crossed:
         before = len(faults.faults)
-        text = _labels(name, measures, frame, faults)
+        text = _labels(name, measures, frame, faults, spec.where(name))
         if len(faults.faults) > before:
             continue
         at = pd.Index(sorted(set(text)))
@@ -86,19 +87,25 @@ def read_groups(
         by_dyad[dyad_of_session] = by_session
         nested = bool((by_dyad[dyad_of_session] == by_session).all())
         found.append(Grouping(name, tuple(at), codes, by_session, by_dyad if nested else None))
-        _check_counts(name, len(at), {"dyad": len(dyads) if nested else 0, "session": len(sessions)}, faults)
+        others = {"dyad": len(dyads) if nested else 0, "session": len(sessions)}
+        _check_counts(name, len(at), others, faults, spec.where(name))
     return tuple(found)
 
 
-def _labels(name: str, measures: xr.Dataset, frame: pd.DataFrame, faults: FaultList) -> NDArray[np.str_]:
+def _labels(
+    name: str, measures: xr.Dataset, frame: pd.DataFrame, faults: FaultList, where: str
+) -> NDArray[np.str_]:
     """Return each row's label; one fault for whatever hinders that."""
     if name in _DIMENSIONS:
-        faults.add(f"a group cannot be called {name!r}", "Rename the covariate: results have that dimension")
+        remedy = "Rename the covariate: results have that dimension"
+        faults.add(f"a group cannot be called {name!r}", remedy, where)
     text = labels_of(measures[name])[np.maximum(frame["row"].to_numpy(), 0)]
     text = np.where(frame["row"].to_numpy() >= 0, text, "")
     missing = int(((text == "") & (frame["row"].to_numpy() >= 0)).sum())
     if missing:
-        faults.add(f"group {name} misses {missing} values", "Say the group of every exchange")
+        faults.add(
+            f"group {name} misses {counted(missing, 'value')}", "Say the group of every exchange", where
+        )
         return text
     known = pd.Series(text, dtype=object).where(text != "")
     own = known.groupby(frame["session_label"].to_numpy())
@@ -106,20 +113,22 @@ def _labels(name: str, measures: xr.Dataset, frame: pd.DataFrame, faults: FaultL
     if (changing > 1).any():
         which = ", ".join(map(str, changing.index[changing > 1][:3]))
         faults.add(
-            f"group {name} changes within {int((changing > 1).sum())} sessions (such as {which})",
+            f"group {name} changes within {counted(int((changing > 1).sum()), 'session')} (such as {which})",
             "A group is of whole sessions; what changes within them is a covariate",
+            where,
         )
     return own.transform("first").to_numpy(dtype=np.str_)
 
 
-def _check_counts(name: str, count: int, others: dict[str, int], faults: FaultList) -> None:
+def _check_counts(name: str, count: int, others: dict[str, int], faults: FaultList, where: str) -> None:
     if count == 1:
-        faults.add(f"group {name} has one label only", f"Leave out (... | {name})")
+        faults.add(f"group {name} has one label only", f"Leave out (... | {name})", where)
     for other, size in others.items():
         if count == size:
             faults.add(
                 f"every {other} is a group of {name} of its own: the two cannot be told apart",
                 f"Leave out (... | {name})",
+                where,
             )
             return
 

@@ -70,39 +70,33 @@ def check_names(spec: ModelSpec, constructs: Iterable[str], covariates: Iterable
     """
     rated, given = tuple(constructs), tuple(covariates)
     known = (*rated, *given, *BUILT_IN_COVARIATES)
-    lines: dict[str, list[int]] = {}
-    uses = [(path.line, (path.outcome, *path.term.names)) for path in spec.paths]
-    uses += [(item.line, (item.outcome,)) for item in spec.varying]
-    uses += [(item.line, (item.left, item.right)) for item in spec.residuals]
-    for line, names in uses:
-        for name in names:
-            lines.setdefault(name, []).append(line)
-    groups: dict[str, list[int]] = {}
-    for item in spec.varying:
-        groups.setdefault(item.group, []).append(item.line)
+    first = {word: (line, column) for word, line, column in reversed(spec.words)}
+    named = [*spec.names, *(item.outcome for item in spec.varying)]
+    named += [name for pair in spec.residuals for name in (pair.left, pair.right)]
+    used = sorted(dict.fromkeys(named), key=lambda name: first.get(name, (0, 0)))
     faults = FaultList()
     for name in spec.crossed:
         if name not in given:
             near = did_you_mean(name, (*LEVELS, *given))
             known_groups = ", ".join((*LEVELS, *given))
             remedy = sentence(near, f"A group is one of {known_groups}")
-            faults.add(f"unknown group {name!r}", remedy, _lines(groups[name]))
-    for name in sorted(lines, key=lambda name: lines[name]):
-        where = _lines(lines[name])
+            faults.add(f"unknown group {name!r}", remedy, spec.where(name))
+    for name in used:
+        where = spec.where(name)
         if name not in known and covariate_of(name) not in given:
             remedy = sentence(did_you_mean(name, known), f"The measures hold {', '.join(known)}")
             faults.add(f"unknown name {name!r}", remedy, where)
         elif name in spec.outcomes and name not in rated:
             faults.add(f"the outcome {name!r} is a covariate", "An outcome is a rated construct", where)
     for name, _ in spec.parties:
-        if name in lines and name in known and name not in rated:
+        if name in used and name in known and name not in rated:
             faults.add(f"{name!r} is a covariate", "Remove it", "[constructs]")
     for path in spec.paths:
         if path.label in known:
             faults.add(
                 f"the label {path.label!r} of {str(path.term)!r} is the name of a construct or covariate",
                 f"Name it otherwise; a product is {path.label} + {path.term} + {path.label}:{path.term}",
-                _lines([path.line]),
+                path.where,
             )
     faults.raise_if_any(f"The model {spec.name!r} names what the measures do not hold")
 
@@ -146,13 +140,3 @@ def _toml_fault(error: tomllib.TOMLDecodeError, text: str) -> Fault:
 def _position(fault: Fault) -> tuple[int, int]:
     match = _LINE.match(fault.where)
     return (int(match.group(1)), int(match.group(2) or 0)) if match else (0, 0)
-
-
-def _lines(numbers: list[int]) -> str:
-    # Lines are 0 in a spec that was built in Python, and for the laws added by default.
-    distinct = [str(number) for number in dict.fromkeys(numbers) if number]
-    if not distinct:
-        return ""
-    if len(distinct) == 1:
-        return f"line {distinct[0]}"
-    return f"lines {', '.join(distinct[:-1])} and {distinct[-1]}"

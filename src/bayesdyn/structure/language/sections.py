@@ -62,6 +62,7 @@ def read_sections(
         measurement=reader.measurement(model),
         time=reader.text(model, ("model",), "time", "") if "time" in model else "",
         text=text,
+        words=tuple(statements.words),
     )
     spec = replace(
         spec,

@@ -113,7 +113,7 @@ def tabulate(
     start = offsets(len(constructs), len(covariates), spec.order)
 
     def column(factor: Factor, dynamic: bool, path: Path | None) -> int:
-        where = f"line {path.line}" if path else ""
+        where = path.where if path else ""
         if factor.name in covariates:
             block = lagged("covariate_lag", factor.lag) if factor.kind == "lag" else "covariate"
             if factor.kind == "mean":
@@ -151,7 +151,8 @@ def tabulate(
             effect += item.intercept or item.spread
             for slope in item.slopes:
                 if slope.is_between:
-                    faults.add(f"({slope} | {group}) varies over a mean", "Let a term within sessions vary")
+                    what = f"({slope} | {group}) varies over a mean"
+                    faults.add(what, "Let a term within sessions vary", item.where)
                 slopes.append((place(item.outcome, slope), endogenous.index(item.outcome), effect, group))
                 effect += 1
     faults.raise_if_any(f"Model {spec.name!r} cannot be fitted", EngineError)

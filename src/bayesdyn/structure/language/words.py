@@ -1,4 +1,4 @@
-"""The nearest known word, for messages about unknown ones."""
+"""Words of messages: the nearest known one, and nouns with their number."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -9,6 +9,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in known}
     near = get_close_matches(word.lower(), by_lower, n=1)
     return f"Did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless there is one: ``1 session``, ``2 sessions``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def sentence(*parts: str) -> str:
