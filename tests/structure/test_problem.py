@@ -239,6 +239,29 @@ def test_collinear_and_constant_covariates_are_named(measures):
     assert prepare(given, spec).covariates == ("age", "near")
 
 
+def test_collinear_lags_of_covariates_are_found_at_any_lag(measures):
+    rng = np.random.default_rng(4)
+    dose = rng.normal(size=measures.sizes["exchange"])
+    # Sessions are of 5 exchanges, in order: two exchanges before the second one is their start.
+    at = np.arange(len(dose))
+    two, three = (dose[at - np.minimum(lag, at % 5)] for lag in (2, 3))
+    message = faults_of(
+        measures, "disclosure ~ empathy + lag(dose, 2) + two + lag(dose, 3) + mixed",
+        dose=dose, two=2 * two, mixed=three - two,
+    )  # fmt: skip
+    assert "column 39: lag(dose, 2) and two are perfectly collinear" in message
+    assert "lag(dose, 2), lag(dose, 3) and mixed are perfectly collinear" in message
+    unlike = two + (at % 5 == 1)  # it differs where the lag reaches over the start alone
+    spec, given = with_covariates(
+        measures, "disclosure ~ empathy + lag(dose, 2) + two + lag(dose)", dose=dose, two=unlike
+    )
+    assert "two" in prepare(given, spec).covariates
+    short = measures.isel(exchange=(measures["t"] < 2).values)
+    assert "lag(dose) and lag(dose, 2) are perfectly collinear" in faults_of(
+        short, "disclosure ~ empathy + lag(dose) + lag(dose, 2)", dose=dose[: short.sizes["exchange"]]
+    )
+
+
 def test_few_dyads_for_their_covariance_are_noted(spec, measures):
     # Three outcomes with two slopes each, and the mean of three predictors: 12 effects for 3 dyads.
     assert any("3 dyads are few for 12 effects that vary" in note for note in prepare(measures, spec).notes)

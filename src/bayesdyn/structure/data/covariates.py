@@ -54,6 +54,7 @@ def check_collinear(
         the other exchanges.
     """
     later = np.flatnonzero(previous >= 0)
+    position = _position(previous)
     told: set[str] = set()
     for outcome in spec.outcomes if len(later) else ():
         terms: list[str] = []
@@ -61,7 +62,7 @@ def check_collinear(
         for path in spec.paths:
             if path.outcome != outcome or path.fixed is not None or not _is_covariate(path.term, covariates):
                 continue
-            column = _column(path.term, covariates, covariate, previous, later)
+            column = _column(path.term, covariates, covariate, position, later)
             spread = np.linalg.norm(column)
             others = _explained_by(column, columns, terms) if spread else []
             if spread and not others:
@@ -80,19 +81,23 @@ def check_collinear(
 
 
 def _is_covariate(term: Term, covariates: tuple[str, ...]) -> bool:
-    return all(
-        factor.name in covariates and (factor.kind == "now" or (factor.kind == "lag" and factor.lag == 1))
-        for factor in term.factors
-    )
+    return all(factor.name in covariates and factor.kind != "mean" for factor in term.factors)
+
+
+def _position(previous: np.ndarray) -> np.ndarray:
+    """Return each exchange's place in its session, from 0."""
+    every = np.arange(len(previous))
+    return every - np.maximum.accumulate(np.where(previous < 0, every, 0))
 
 
 def _column(
-    term: Term, covariates: tuple[str, ...], covariate: np.ndarray, previous: np.ndarray, later: np.ndarray
+    term: Term, covariates: tuple[str, ...], covariate: np.ndarray, position: np.ndarray, later: np.ndarray
 ) -> np.ndarray:
     """Return a term's values at the later exchanges less their mean, exactly 0 where they are constant."""
     value = np.ones(len(later))
     for factor in term.factors:
-        rows = later if factor.kind == "now" else previous[later]
+        # As in the equations: what would lie before the session's start is the covariate at its start.
+        rows = later - np.minimum(factor.lag, position[later])
         value = value * covariate[rows, covariates.index(factor.name)]
     return value - value.mean() if np.ptp(value) > 0 else np.zeros(len(later))
 
