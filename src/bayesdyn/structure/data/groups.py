@@ -1,6 +1,6 @@
 """What effects vary by: dyads, sessions, and the groups that a covariate names, such as therapists."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.data.rows import labels_of
-from bayesdyn.structure.language.spec import ModelSpec, Varying
-from bayesdyn.structure.language.terms import effect_names
+from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.language.words import counted
 
-_LEAST_GROUPS = 5  # per effect that varies
 _DIMENSIONS = (
     "chain", "draw", "sample", "exchange", "construct", "path_name", "quantity", "outcome", "predictor",
     "endogenous", "t",
@@ -131,38 +129,3 @@ def _check_counts(name: str, count: int, others: dict[str, int], faults: FaultLi
                 where,
             )
             return
-
-
-def merge_levels(spec: ModelSpec, frame: pd.DataFrame, notes: list[str]) -> ModelSpec:
-    """Drop session intercepts where every dyad has one session: the two levels are then one."""
-    if frame.groupby("dyad")["session"].nunique().max() > 1:
-        return spec
-    both = {(item.outcome, item.spread) for item in spec.varying if item.group == "dyad" and item.intercept}
-    kept: list[Varying] = []
-    for item in spec.varying:
-        if item.group == "session" and (item.outcome, item.spread) in both:
-            item = replace(item, intercept=False)
-        if item.intercept or item.slopes:
-            kept.append(item)
-    if len(kept) < len(spec.varying):
-        notes.append(
-            "Every dyad has one session: session and dyad levels are one, and are reported as dyad effects."
-        )
-    return replace(spec, varying=tuple(kept))
-
-
-def few_groups(spec: ModelSpec, groupings: tuple[Grouping, ...]) -> list[str]:
-    """Return a sentence for each kind of group that is few for what varies by it; sessions never are."""
-    notes = []
-    for grouping in groupings:
-        effects = len(effect_names(spec, grouping.name))
-        if grouping.name == "session" or len(grouping.labels) >= _LEAST_GROUPS * effects:
-            continue
-        vary = "1 effect that varies" if effects == 1 else f"{effects} effects that vary"
-        many = "dyads" if grouping.name == "dyad" else f"groups of {grouping.name}"
-        notes.append(
-            f"{len(grouping.labels)} {many} are few for {vary} by {grouping.name} (fewer than "
-            f"{_LEAST_GROUPS} for each): the prior of their covariance counts for much. Let fewer effects "
-            f"vary by {grouping.name}."
-        )
-    return notes
