@@ -392,6 +392,8 @@ def specs(draw) -> ModelSpec:
         if draw(st.booleans()):
             varying.append(Varying(outcome, "dyad", spread=True))
     labels = [path.label for path in paths if path.label]
+    # One coefficient has one prior: a label's own, where none of its paths has one.
+    shared = {label: "normal(0, 2)" for label in labels if label != paths[0].label}
     definition = Definition("q", f"{labels[0]} * 2 > -.5") if labels else Definition("q", "1 < 2")
     words = st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(str.strip)
     claims = {
@@ -408,7 +410,7 @@ def specs(draw) -> ModelSpec:
         centring=draw(st.sampled_from(CENTRINGS)),
         measurement=draw(st.sampled_from(("", *MEASUREMENTS))),
         parties=(("y", "client"), ("z", "dyad")),
-        priors=(("path", "normal(0, 0.5)"), (paths[0].name, "normal(1, 2)")),
+        priors=(("path", "normal(0, 0.5)"), (paths[0].name, "normal(1, 2)"), *shared.items()),
         scale=(("y", draw(VALUES), draw(st.floats(1e-6, 1e6))),),
     )
 

@@ -19,6 +19,7 @@ from bayesdyn.structure.data.rated import Rated, check_rated, read_rated
 from bayesdyn.structure.data.rows import check_scores, complete_rows, filled_values
 from bayesdyn.structure.data.standardising import one_error, standardisation
 from bayesdyn.structure.data.timing import excess_time, read_times
+from bayesdyn.structure.language.blocks import check_blocks
 from bayesdyn.structure.language.laws import with_default_laws
 from bayesdyn.structure.language.model_file import check_names
 from bayesdyn.structure.language.spec import MEASUREMENTS, ModelSpec
@@ -156,7 +157,8 @@ def prepare(
     InputError
         Unknown names (with line and nearest), an all-missing or constant construct, missing covariate values,
         categorical covariates that cannot be coded (:mod:`.data.categories`), constant or perfectly collinear
-        covariates, means of a session and of its dyad where they are the same, standard errors that are not
+        covariates, means of a session and of its dyad where they are the same, residuals that covary
+        in part, standard errors that are not
         above 0, or an unknown setting.
     """
     faults = FaultList()
@@ -209,6 +211,8 @@ def prepare(
             (name for name in constructs if name in has_law), key=lambda name: full.party(name) == "client"
         )
     )
+    check_blocks(full, endogenous, faults)
+    faults.raise_if_any(f"Model {spec.name!r} cannot be fitted to these measures")
     by_dyad, by_session = groupings[:2]
     notes += [*merged.notes, *few_groups(full, groupings)]
     return Problem(

@@ -7,9 +7,10 @@ from pathlib import Path as FilePath
 
 from bayesdyn.errors import Fault, FaultList, InputError
 from bayesdyn.presets import resolve
-from bayesdyn.structure.language.checks import check_statements
+from bayesdyn.structure.language.blocks import check_written_blocks
+from bayesdyn.structure.language.checks import check_near_labels, check_statements
 from bayesdyn.structure.language.model_text import to_text
-from bayesdyn.structure.language.sections import declared_names, read_sections
+from bayesdyn.structure.language.sections import declared_names, named_labels, read_sections
 from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, LEVELS, ModelSpec, covariate_of
 from bayesdyn.structure.language.statements import Statements
 from bayesdyn.structure.language.syntax import read_statements
@@ -121,7 +122,10 @@ def _parse(text: str, default_name: str, title: str) -> ModelSpec:
         check_statements(statements, faults)
         if not statements.paths and statements.complete:
             faults.add("there is no path", "Write one, e.g. disclosure ~ empathy", f"line {line}")
+        check_near_labels(statements, declared_names(document), named_labels(document), faults)
     spec = read_sections(document, statements, lines, faults, default_name, text)
+    if not faults.faults:
+        check_written_blocks(spec, faults)
     faults.faults.sort(key=_position)
     faults.raise_if_any(title)
     return spec

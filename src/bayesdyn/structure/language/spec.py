@@ -153,11 +153,11 @@ class ModelSpec:
 
         return latex_of(self, constructs)
 
-    def diagram(self) -> str:
+    def diagram(self, constructs: Iterable[str] | None = None) -> str:
         """Return the path diagram as Mermaid text (:func:`.diagram.diagram_of`)."""
         from bayesdyn.structure.language.diagram import diagram_of  # it imports this module
 
-        return diagram_of(self)
+        return diagram_of(self, constructs)
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

@@ -6,9 +6,15 @@ from difflib import get_close_matches
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``Did you mean 'x'?`` for the known word nearest to ``word``, or ``""`` where none is near."""
+    near = nearest(word, known)
+    return f"Did you mean {near!r}?" if near else ""
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return the known word nearest to ``word``, or ``""`` where none is as alike as ``cutoff`` (0 to 1)."""
     by_lower = {name.lower(): name for name in known}
-    near = get_close_matches(word.lower(), by_lower, n=1)
-    return f"Did you mean {by_lower[near[0]]!r}?" if near else ""
+    near = get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
+    return by_lower[near[0]] if near else ""
 
 
 def counted(count: int, noun: str) -> str:

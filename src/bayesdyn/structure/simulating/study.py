@@ -10,6 +10,7 @@ import xarray as xr
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.data.levels import merge_levels
 from bayesdyn.structure.data.timing import excess_time
+from bayesdyn.structure.language.blocks import check_blocks
 from bayesdyn.structure.language.laws import with_default_laws
 from bayesdyn.structure.language.model_file import check_names
 from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, ModelSpec
@@ -146,6 +147,7 @@ def plan_study(
     asked = dict(truth or {})
     decay = _decay(full, asked, faults)
     path = coefficients(full, used, asked, faults)
+    check_blocks(full, endogenous, faults)
     covs = covariances(full, endogenous, spreads or Spreads(), faults)
     return Plan(full, constructs, endogenous, used, given, path, decay, covs, size)
 
