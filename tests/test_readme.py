@@ -5,6 +5,11 @@ import os
 import re
 import tomllib
 
+import pytest
+
+# These studies have few dyads; that a fit warns of them is tested in tests/fitting.
+pytestmark = pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")
+
 BOOT = "python3 -m venv .boot && .boot/bin/pip install uv && "
 
 

@@ -16,6 +16,9 @@ from bayesdyn.ratings.servers.scripted import Script, ScriptedServer
 from bayesdyn.study.layout import init_study
 from bayesdyn.study.run import run_study
 
+# These studies have few dyads; that a fit warns of them is tested in tests/fitting.
+pytestmark = pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")
+
 FILES = {
     "exchanges.parquet", "ratings.parquet", "agreement.csv", "measures.nc", "fit.nc", "fit_naive.nc",
     "claims.csv", "sensitivity.json", "report.html", "manifest.json",

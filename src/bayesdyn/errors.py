@@ -80,4 +80,11 @@ class BayesdynWarning(UserWarning):
     """A warning a statistician should read; it also reaches the report."""
 
 
+class DataWarning(BayesdynWarning):
+    """What a fit's data or model make of each other: levels that are one, few dyads, sessions without a path.
+
+    One warning for each call, one sentence a line; the same sentences are in the notes of the fit.
+    """
+
+
 _MOST_SHOWN = 20

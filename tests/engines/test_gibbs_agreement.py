@@ -12,7 +12,8 @@ import pytest
 import bayesdyn as bd
 from small_models import MODERATED, TINY
 
-pytestmark = pytest.mark.slow
+# These studies have few dyads; that a fit warns of them is tested in tests/fitting.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")]
 
 LEAST_ESS = 4000
 CASES = {

@@ -12,6 +12,9 @@ from bayesdyn.errors import EngineError
 from bayesdyn.fitting.diagnostics import diagnose
 from small_models import MODERATED
 
+# Few dyads keep these fits quick; that a fit warns of them is tested in tests/fitting.
+pytestmark = pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")
+
 RUN = {"measurement": "known", "engine": "jax", "draws": 100, "tune": 100, "chains": 2, "random_seed": 3}
 
 

@@ -27,6 +27,9 @@ from bayesdyn.structure.problem import prepare
 from bayesdyn.tables import RATER_PRIORS
 from small_models import TINY as MODEL
 
+# Few dyads keep these fits quick; that a fit warns of them is tested in tests/fitting.
+pytestmark = pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")
+
 RATERS = ("coder", "llm1", "llm2", "llm3")
 NAMES = ("severity", "discrimination", "error_sd", "shared", "token_weight")
 

@@ -57,7 +57,7 @@ def test_gap_becomes_an_exchange_that_nobody_rated():
     problem = make_problem("session means")
     assert (problem.row < 0).sum() == 1
     assert not problem.rated[problem.row < 0].any()
-    assert "1 gaps" in " ".join(problem.notes)
+    assert "1 gap in t was filled" in " ".join(problem.notes)
 
 
 def test_whitening_of_a_pattern_inverts_the_kept_block():

@@ -13,6 +13,9 @@ from bayesdyn.engines.jax_density import JaxDensity
 from bayesdyn.errors import EngineError
 from bayesdyn.fitting.diagnostics import diagnose
 
+# Few dyads keep these fits quick; that a fit warns of them is tested in tests/fitting.
+pytestmark = pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")
+
 MODEL = """
 [model]
 name = "one outcome"

@@ -11,6 +11,9 @@ from bayesdyn.measures.imputed import imputation_places, measures_at
 from bayesdyn.structure.problem import prepare
 from small_models import TINY as MODEL
 
+# Few dyads keep these fits quick; that a fit warns of them is tested in tests/fitting.
+pytestmark = pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")
+
 RATERS, DRAWS = 3, 6
 
 

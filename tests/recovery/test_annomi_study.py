@@ -15,7 +15,8 @@ import bayesdyn as bd
 from bayesdyn.fitting.diagnostics import diagnose
 from bayesdyn.transcripts.annomi import annomi_codes
 
-pytestmark = pytest.mark.slow
+# These studies have few dyads; that a fit warns of them is tested in tests/fitting.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")]
 
 SESSIONS, EXCHANGES = 12, 300
 

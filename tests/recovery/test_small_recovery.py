@@ -12,6 +12,9 @@ from bayesdyn.errors import InputError
 from bayesdyn.fitting.diagnostics import diagnose
 from small_models import MODERATED as MODEL
 
+# These studies have few dyads; that a fit warns of them is tested in tests/fitting.
+pytestmark = pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")
+
 TRUTH = {"de": 0.4, "dr": 0.2, "der": -0.3}
 SEED = 20261122
 

@@ -16,7 +16,8 @@ import pytest
 import bayesdyn as bd
 from peer_studies import STUDIES, raw_measures, with_start
 
-pytestmark = pytest.mark.slow
+# These studies have few dyads; that a fit warns of them is tested in tests/fitting.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")]
 
 LEAST_ESS = 2000
 WIDE = """

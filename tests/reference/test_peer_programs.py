@@ -14,7 +14,8 @@ import pytest
 import bayesdyn as bd
 from peer_studies import STUDIES, with_start
 
-pytestmark = pytest.mark.slow
+# These studies have few dyads; that a fit warns of them is tested in tests/fitting.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")]
 
 LEAST_ESS = 2000
 # (model, outcomes, covariates, the case whose rows it takes); the start law as in test_peer_posteriors.

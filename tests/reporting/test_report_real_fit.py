@@ -7,6 +7,9 @@ from bayesdyn.reporting.html import report
 from bayesdyn.structure.language.model_file import load_model
 from bayesdyn.structure.simulate import simulate
 
+# These studies have few dyads; that a fit warns of them is tested in tests/fitting.
+pytestmark = pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")
+
 MODEL = """
 [model]
 name = "small"

@@ -109,7 +109,7 @@ def test_names_are_escaped():
 
 
 def test_a_diagram_has_each_part_once():
-    diagram = load_model(SMALL).diagram()
+    diagram = load_model(SMALL).diagram([])
     ids = {text: node for node, text in re.findall(r'^\s+(n\d+)\(?\["([^"]*)"\]\)?$', diagram, re.MULTILINE)}
     assert set(ids) == {
         "y_1<br/>mean varies by dyad and session", "z", "x", "r", "x<br/>t - 2", "x<br/>mean of session",
@@ -128,3 +128,18 @@ def test_a_diagram_has_each_part_once():
     # Seven paths of y_1 (that at 0 is left out), two of z.
     assert sum("-->" in line for line in lines) == 9
     assert sum(line.startswith("subgraph") for line in lines) == sum(line == "end" for line in lines) == 3
+
+
+def test_a_diagram_has_the_default_laws_that_the_equations_have():
+    spec = load_model(SMALL)
+    diagram = spec.diagram()
+    assert diagram == spec.diagram(["x", "y_1", "z", "r"]) != spec.diagram([])
+    ids = {text: node for node, text in re.findall(r'^\s+(n\d+)\(?\["([^"]*)"\]\)?$', diagram, re.MULTILINE)}
+    lines = [line.strip() for line in diagram.splitlines()]
+    x, r = ids["x<br/>mean varies by dyad and session"], ids["r<br/>mean varies by dyad and session"]
+    # x is the therapist's: it follows itself and the client's; r is the dyad's: it follows itself.
+    for source in ("x<br/>t - 1", "y_1<br/>t - 1", "z<br/>t - 1"):
+        assert f"{ids[source]} --> {x}" in lines
+    assert f"{ids['r<br/>t - 1']} --> {r}" in lines
+    assert sum("-->" in line for line in lines) == 9 + 4
+    assert r"\text{x}_{t} &=" in spec.to_latex()

@@ -290,10 +290,41 @@ def test_check_names_gathers_all_that_the_measures_lack():
     with pytest.raises(InputError) as caught:
         check_names(spec, ["y", "z", "empaty", "a"], ["age", "x"])
     assert [str(fault).split(" The measures hold")[0] for fault in caught.value.faults] == [
-        "lines 3 and 4: unknown name 'empathy'. Did you mean 'empaty'?",
-        "line 4: unknown name 'b'.",
-        "line 5: the outcome 'x' is a covariate. An outcome is a rated construct",
+        "line 3, column 5, and line 4: unknown name 'empathy'. Did you mean 'empaty'?",
+        "line 4, column 17: unknown name 'b'.",
+        "line 5, column 1: the outcome 'x' is a covariate. An outcome is a rated construct",
     ]
+
+
+def test_an_unknown_name_is_told_where_the_word_itself_stands():
+    text = """[model]
+paths = '''
+disclosre ~ k*empathy:raport
+    + lag(sad, 2) + (1 | therapst)
+empathy ~~ sadd
+empathy + sadd ~ age[old]
+'''"""
+    spec = load_model(text)
+    with pytest.raises(InputError) as caught:
+        check_names(spec, ["disclosure", "empathy", "rapport", "sad"], ["therapist"])
+    assert [str(fault).split(".")[0] for fault in caught.value.faults] == [
+        "line 4, column 26: unknown group 'therapst'",
+        "line 3, column 1: unknown name 'disclosre'",
+        "line 3, column 23: unknown name 'raport'",
+        "line 5, column 12, and line 6: unknown name 'sadd'",
+        "line 6, column 18: unknown name 'age[old]'",
+    ]
+    assert "words" not in to_text(spec)
+    assert load_model(to_text(spec)) == spec
+
+
+def test_places_are_no_part_of_a_model():
+    spec = load_model(SMALL)
+    moved = load_model(SMALL.replace("disclosure ~ ", "\n   disclosure   ~   "))
+    assert moved == spec
+    assert [path.column for path in moved.paths] != [path.column for path in spec.paths]
+    [path, *_] = spec.paths
+    assert (path.where, Path("y", Term((Factor("a"),))).where) == ("line 4, column 14", "")
 
 
 def test_a_product_comes_back_from_its_text_term_by_term():
@@ -361,6 +392,8 @@ def specs(draw) -> ModelSpec:
         if draw(st.booleans()):
             varying.append(Varying(outcome, "dyad", spread=True))
     labels = [path.label for path in paths if path.label]
+    # One coefficient has one prior: a label's own, where none of its paths has one.
+    shared = {label: "normal(0, 2)" for label in labels if label != paths[0].label}
     definition = Definition("q", f"{labels[0]} * 2 > -.5") if labels else Definition("q", "1 < 2")
     words = st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(str.strip)
     claims = {
@@ -377,7 +410,7 @@ def specs(draw) -> ModelSpec:
         centring=draw(st.sampled_from(CENTRINGS)),
         measurement=draw(st.sampled_from(("", *MEASUREMENTS))),
         parties=(("y", "client"), ("z", "dyad")),
-        priors=(("path", "normal(0, 0.5)"), (paths[0].name, "normal(1, 2)")),
+        priors=(("path", "normal(0, 0.5)"), (paths[0].name, "normal(1, 2)"), *shared.items()),
         scale=(("y", draw(VALUES), draw(st.floats(1e-6, 1e6))),),
     )
 

@@ -7,7 +7,7 @@ import pytest
 
 import bayesdyn as bd
 from bayesdyn.engines.pymc_model import build
-from bayesdyn.errors import InputError
+from bayesdyn.errors import DataWarning, InputError
 from bayesdyn.presets import preset_names
 from bayesdyn.structure.language.model_file import to_text
 from bayesdyn.structure.problem import measurement_of, prepare
@@ -89,7 +89,8 @@ def test_measurement_is_read_written_and_outranked(monkeypatch):
     monkeypatch.setattr("bayesdyn.engines.pymc_engine.compile_problem", caught)
     measures, _ = bd.simulate(spec, dyads=3, sessions=1, exchanges=5, random_seed=1)
     for measurement, expected in ((None, "none"), ("two_stage", "two_stage")):
-        with pytest.raises(Caught, match=f"^{expected}$"):
+        told = pytest.warns(DataWarning, match="3 dyads are few")
+        with told, pytest.raises(Caught, match=f"^{expected}$"):
             bd.fit(measures, spec, measurement=measurement, random_seed=1)
 
 

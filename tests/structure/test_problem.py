@@ -106,7 +106,7 @@ def test_faults_are_gathered_with_their_remedies(spec, measures):
     message = str(caught.value)
     assert "empathy has no score at all" in message
     assert "rapport is constant" in message
-    assert "disclosure has 1 scores without a standard error above 0" in message
+    assert "disclosure has 1 score without a standard error above 0" in message
     assert 'measurement="none"' in message
 
 
@@ -141,8 +141,8 @@ def test_a_covariate_must_be_complete(measures):
     message = faults_of(
         measures, "disclosure ~ empathy + dose + site", dose=np.r_[np.nan, np.ones(size - 1)], site=text
     )
-    assert "dose misses 1 values" in message
-    assert "site misses 2 values" in message
+    assert "line 3, column 24: covariate dose misses 1 value." in message
+    assert "line 3, column 31: covariate site misses 2 values." in message
 
 
 def test_a_covariate_of_text_is_coded_against_its_first_level(measures):
@@ -197,9 +197,13 @@ def test_the_prior_of_a_covariate_of_text_is_that_of_each_contrast(measures):
         (
             ["a", "bern", "c"],
             "site[brn]",
-            "line 3: no exchange has the level 'brn' of covariate site. Did you mean",
+            "line 3, column 24: no exchange has the level 'brn' of covariate site. Did you mean",
         ),
-        (["a", "b"], "site[a]", "line 3: 'site[a]': 'a' is the level that the others are compared with"),
+        (
+            ["a", "b"],
+            "site[a]",
+            "line 3, column 24: 'site[a]': 'a' is the level that the others are compared with",
+        ),
         (
             ["a", "b", "c"],
             "k*site",
@@ -214,7 +218,7 @@ def test_a_covariate_of_text_that_cannot_be_coded(measures, levels, path, messag
 
 def test_a_number_has_no_levels(measures):
     dose = np.arange(measures.sizes["exchange"])
-    assert "'dose[high]': covariate dose is a number" in faults_of(
+    assert "line 3, column 14: 'dose[high]': covariate dose is a number" in faults_of(
         measures, "disclosure ~ dose[high]", dose=dose
     )
 
@@ -226,16 +230,36 @@ def test_collinear_and_constant_covariates_are_named(measures):
         measures, "disclosure ~ empathy + age + dose + mixed + one + phase + 0*double",
         age=age, dose=dose, mixed=2 * age - dose + 3, one=np.ones_like(age), double=2 * age,
     )  # fmt: skip
-    assert (
-        "line 3: age, dose and mixed are perfectly collinear in the equation of disclosure. Leave one"
-        in message
-    )
-    assert "one is the same at every exchange" in message
+    assert "line 3, column 37: age, dose and mixed are perfectly collinear in the equation of dis" in message
+    assert "line 3, column 45: one is the same at every exchange" in message
     assert message.count("\n") == 2  # neither double, which is fixed, nor phase is a fault
     spec, given = with_covariates(
         measures, "disclosure ~ empathy + age + near", age=age, near=age + 1e-3 * dose
     )
     assert prepare(given, spec).covariates == ("age", "near")
+
+
+def test_collinear_lags_of_covariates_are_found_at_any_lag(measures):
+    rng = np.random.default_rng(4)
+    dose = rng.normal(size=measures.sizes["exchange"])
+    # Sessions are of 5 exchanges, in order: two exchanges before the second one is their start.
+    at = np.arange(len(dose))
+    two, three = (dose[at - np.minimum(lag, at % 5)] for lag in (2, 3))
+    message = faults_of(
+        measures, "disclosure ~ empathy + lag(dose, 2) + two + lag(dose, 3) + mixed",
+        dose=dose, two=2 * two, mixed=three - two,
+    )  # fmt: skip
+    assert "column 39: lag(dose, 2) and two are perfectly collinear" in message
+    assert "lag(dose, 2), lag(dose, 3) and mixed are perfectly collinear" in message
+    unlike = two + (at % 5 == 1)  # it differs where the lag reaches over the start alone
+    spec, given = with_covariates(
+        measures, "disclosure ~ empathy + lag(dose, 2) + two + lag(dose)", dose=dose, two=unlike
+    )
+    assert "two" in prepare(given, spec).covariates
+    short = measures.isel(exchange=(measures["t"] < 2).values)
+    assert "lag(dose) and lag(dose, 2) are perfectly collinear" in faults_of(
+        short, "disclosure ~ empathy + lag(dose) + lag(dose, 2)", dose=dose[: short.sizes["exchange"]]
+    )
 
 
 def test_few_dyads_for_their_covariance_are_noted(spec, measures):
@@ -337,7 +361,7 @@ def test_an_unknown_group_is_told_with_the_nearest(grouped):
     spec, measures = grouped
     with pytest.raises(InputError) as error:
         prepare(measures.rename({"therapist": "therapists"}), spec)
-    assert "line 6: unknown group 'therapist'. Did you mean 'therapists'?" in str(error.value)
+    assert "line 6, column 29: unknown group 'therapist'. Did you mean 'therapists'?" in str(error.value)
 
 
 TIMED = """
@@ -369,7 +393,7 @@ def test_excess_time_is_what_passes_beyond_the_usual(measures):
     ("times", "message"),
     [
         ([0.0, 1.0, 1.0], "time minutes does not grow within sessions (d0:1)"),
-        ([0.0, np.nan, 1.0], "time minutes misses 1 values. Say the time of every exchange"),
+        ([0.0, np.nan, 1.0], "time minutes misses 1 value. Say the time of every exchange"),
         (["0", "1", "2"], "time = 'minutes' is no number. Name a covariate that is a number"),
         (None, "time = 'minutes' is not among the measures"),
     ],

@@ -91,7 +91,8 @@ def _show_warning(
 ) -> None:
     """Show our own warnings as sentences; others as Python does."""
     if issubclass(category, BayesdynWarning):
-        typer.echo(f"Note: {message}", err=True)
+        for sentence in str(message).splitlines():
+            typer.echo(f"Note: {sentence}", err=True)
     else:
         typer.echo(warnings.formatwarning(message, category, filename, lineno, line), err=True, nl=False)
 

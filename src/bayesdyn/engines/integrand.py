@@ -22,7 +22,8 @@ from bayesdyn.engines.pymc_model import coordinates, refit_data, whitening
 from bayesdyn.engines.session_chain import padded_places, session_integrals
 from bayesdyn.errors import EngineError, Fault
 from bayesdyn.structure.data.rated import RATER_NAMES
-from bayesdyn.structure.language.terms import intercept_places, residual_blocks
+from bayesdyn.structure.language.blocks import residual_blocks
+from bayesdyn.structure.language.terms import intercept_places
 from bayesdyn.structure.problem import Problem
 
 type Inputs = Mapping[str, jax.Array]

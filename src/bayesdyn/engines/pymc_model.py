@@ -24,8 +24,9 @@ from bayesdyn.engines.pymc_equations import (
 )
 from bayesdyn.engines.pymc_raters import add_raters, rated_data
 from bayesdyn.structure.free_paths import free_paths
+from bayesdyn.structure.language.blocks import residual_blocks
 from bayesdyn.structure.language.priors import Priors, resolve_priors
-from bayesdyn.structure.language.terms import effect_names, residual_blocks
+from bayesdyn.structure.language.terms import effect_names
 from bayesdyn.structure.problem import Problem
 
 

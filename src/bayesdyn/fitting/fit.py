@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from warnings import warn
 
 import xarray as xr
 
-from bayesdyn.errors import EngineError, FaultList
+from bayesdyn.errors import DataWarning, EngineError, FaultList
 from bayesdyn.fitting.propagated import fit_propagated
 from bayesdyn.fitting.run import SAMPLERS, Settings, assemble, identity, run
 from bayesdyn.structure.language.spec import ModelSpec
@@ -102,6 +103,13 @@ def fit(
         ``shared`` (rater, construct), ``token_weight``. Attributes hold the spec, seed, versions, hashes of
         the inputs and notes, as JSON.
 
+    Warns
+    -----
+    DataWarning
+        Once, with what measures and model make of each other, a sentence a line: levels that are one, dyads
+        or groups that are few, sessions and dyads that tell little, gaps, and how text was coded. The notes
+        of the fit have the same sentences.
+
     Raises
     ------
     InputError
@@ -115,6 +123,8 @@ def fit(
     _check_settings(engine, backend, sampler, draws, tune, chains)
     _check_run(engine, sampler, chains, until, resume)
     problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
+    if problem.notes:
+        warn("\n".join(problem.notes), DataWarning, stacklevel=2)
     settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws, sampler)
     if engine == "jax":
         return _by_sweeps(problem, measures, replace(settings, engine=engine), until, resume, progress)

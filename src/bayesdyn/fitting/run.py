@@ -174,7 +174,8 @@ def _sampler(settings: Settings, found: Mapping[str, str]) -> str:
 
 def _attributes(problem: Problem, measures: xr.Dataset, settings: Settings) -> dict[str, str]:
     text = to_text(problem.spec)
-    notes = [*json.loads(measures.attrs.get("notes", "[]")), *problem.notes]
+    # A refit has measures that carry the notes of the first fit.
+    notes = list(dict.fromkeys([*json.loads(measures.attrs.get("notes", "[]")), *problem.notes]))
     told = ("draws", "tune", "chains", "target_accept")
     found = versions()
     of_raters = {RATER_PRIORS: measures.attrs[RATER_PRIORS]} if problem.rated_by is not None else {}

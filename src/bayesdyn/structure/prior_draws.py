@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.data.rated import TOKEN_PRIOR, Rated
 from bayesdyn.structure.free_paths import free_paths
+from bayesdyn.structure.language.blocks import residual_blocks
 from bayesdyn.structure.language.priors import resolve_priors
 from bayesdyn.structure.language.spec import ModelSpec
-from bayesdyn.structure.language.terms import effect_names, residual_blocks
+from bayesdyn.structure.language.terms import effect_names
 from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.stability import are_stable, party_lags
 

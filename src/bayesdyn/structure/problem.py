@@ -5,26 +5,26 @@ constructs are standardised, and every term is a product of columns of one facto
 engine holds no case analysis over the model language.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.data.categories import code_categories
 from bayesdyn.structure.data.covariates import check_collinear, covariate_values
-from bayesdyn.structure.data.groups import Grouping, few_groups, merge_levels, read_groups
+from bayesdyn.structure.data.groups import Grouping, read_groups
+from bayesdyn.structure.data.levels import check_means, few_groups, level_notes, merge_levels
 from bayesdyn.structure.data.rated import Rated, check_rated, read_rated
 from bayesdyn.structure.data.rows import check_scores, complete_rows, filled_values
+from bayesdyn.structure.data.standardising import one_error, standardisation
 from bayesdyn.structure.data.timing import excess_time, read_times
+from bayesdyn.structure.language.blocks import check_blocks
 from bayesdyn.structure.language.laws import with_default_laws
 from bayesdyn.structure.language.model_file import check_names
 from bayesdyn.structure.language.spec import MEASUREMENTS, ModelSpec
 from bayesdyn.structure.language.terms import TermTable, offsets, tabulate
-
-_LEAST_RELIABILITY = 0.1  # a moment estimate below this would blow up the scale; said in the notes
+from bayesdyn.structure.language.words import counted
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,9 @@ def prepare(
     InputError
         Unknown names (with line and nearest), an all-missing or constant construct, missing covariate values,
         categorical covariates that cannot be coded (:mod:`.data.categories`), constant or perfectly collinear
-        covariates, standard errors that are not above 0, or an unknown setting.
+        covariates, means of a session and of its dyad where they are the same, residuals that covary
+        in part, standard errors that are not
+        above 0, or an unknown setting.
     """
     faults = FaultList()
     if measurement not in MEASUREMENTS:
@@ -182,9 +184,9 @@ def prepare(
     if measurement == "joint":
         check_rated(measures, constructs, faults)
     if measurement == "two_stage":
-        raw_se = _one_error(raw_se, rated)
+        raw_se = one_error(raw_se, rated)
     covariate = np.column_stack(
-        [covariate_values(name, measures, frame, row, faults) for name in covariates]
+        [covariate_values(name, measures, frame, row, faults, spec.where(name)) for name in covariates]
         or [np.empty((len(row), 0))]
     )
     previous = np.where(frame["first"], -1, np.arange(len(frame)) - 1)
@@ -192,25 +194,27 @@ def prepare(
     times = np.arange(len(row), dtype=float)
     if spec.time:
         times = read_times(spec.time, measures, frame, row, faults)
+    check_means(spec, frame, faults)
     if not faults.faults:
         check_collinear(spec, covariates, covariate, previous, faults)
     faults.raise_if_any(f"Model {spec.name!r} cannot be fitted to these measures")
 
-    notes = [*coded.notes, *_gap_notes(row), *_level_notes(frame)]
-    shift, scale = _standardisation(spec, picked, constructs, raw, raw_se, notes)
-    spec = merge_levels(spec, frame, notes)
+    notes = [*coded.notes, *_gap_notes(row), *level_notes(frame)]
+    shift, scale = standardisation(spec, picked, constructs, raw, raw_se, notes)
     predictors = [constructs.index(name) for name in spec.predictors(constructs)]
     noisy = measurement != "none" or not rated[:, predictors].all()
-    full = with_default_laws(spec, constructs) if noisy else spec
-    full = merge_levels(full, frame, [])
+    merged = merge_levels(with_default_laws(spec, constructs) if noisy else spec, frame)
+    full = merged.spec
     has_law = {path.outcome for path in full.paths}
     endogenous = tuple(
         sorted(
             (name for name in constructs if name in has_law), key=lambda name: full.party(name) == "client"
         )
     )
+    check_blocks(full, endogenous, faults)
+    faults.raise_if_any(f"Model {spec.name!r} cannot be fitted to these measures")
     by_dyad, by_session = groupings[:2]
-    notes += few_groups(full, groupings)
+    notes += [*merged.notes, *few_groups(full, groupings)]
     return Problem(
         spec=full,
         measurement=measurement,
@@ -246,49 +250,9 @@ def prepare(
     )
 
 
-def _standardisation(
-    spec: ModelSpec,
-    picked: xr.Dataset,
-    constructs: tuple[str, ...],
-    raw: np.ndarray,
-    raw_se: np.ndarray,
-    notes: list[str],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return shift and scale (C,): the spec's, else the measures', else moments of the latent scores."""
-    fixed: Mapping[str, tuple[float, float]] = {name: (shift, scale) for name, shift, scale in spec.scale}
-    if "shift" in picked and "scale" in picked:
-        given = zip(constructs, picked["shift"].values, picked["scale"].values, strict=True)
-        # NaN: these measures leave that construct to its moments.
-        fixed = {**{name: (at, unit) for name, at, unit in given if np.isfinite([at, unit]).all()}, **fixed}
-    shift, scale = np.empty(len(constructs)), np.empty(len(constructs))
-    for c, name in enumerate(constructs):
-        if name in fixed:
-            shift[c], scale[c] = fixed[name]
-            continue
-        observed = np.nanvar(raw[:, c], ddof=1)
-        error = np.nanmean(raw_se[:, c] ** 2) if np.isfinite(raw_se[:, c]).any() else 0.0
-        latent = observed - error
-        if latent < _LEAST_RELIABILITY * observed:
-            latent = _LEAST_RELIABILITY * observed
-            notes.append(
-                f"{name}: its error variance is as large as the variance of its scores; it is standardised "
-                f"as if its reliability were {_LEAST_RELIABILITY:g}."
-            )
-        shift[c], scale[c] = np.nanmean(raw[:, c]), np.sqrt(latent)
-    return shift, scale
-
-
-def _one_error(raw_se: np.ndarray, rated: np.ndarray) -> np.ndarray:
-    """Return (N, C) the same standard error for all rated scores of a construct: what two stages know."""
-    squared = np.where(rated, np.square(raw_se), 0.0).sum(axis=0) / np.maximum(rated.sum(axis=0), 1)
-    return np.where(rated, np.sqrt(squared), np.nan)
-
-
 def _gap_notes(row: np.ndarray) -> list[str]:
     gaps = int((row < 0).sum())
-    return [f"{gaps} gaps in t were filled with exchanges that nobody rated."] if gaps else []
-
-
-def _level_notes(frame: pd.DataFrame) -> list[str]:
-    single = int((frame.groupby("session_label").size() == 1).sum())
-    return [f"{single} sessions have one exchange only: they inform the levels, no path."] if single else []
+    if not gaps:
+        return []
+    filled = "was filled with an exchange" if gaps == 1 else "were filled with exchanges"
+    return [f"{counted(gaps, 'gap')} in t {filled} that nobody rated."]

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from bayesdyn.engines.gibbs.expansion import Expansion, expand
 from bayesdyn.engines.pymc_model import observed_means
 from bayesdyn.structure.free_paths import FreePaths, free_paths
+from bayesdyn.structure.language.blocks import residual_blocks
 from bayesdyn.structure.language.priors import resolve_priors
 from bayesdyn.structure.language.terms import (
     between_order,
     effect_names,
     intercept_places,
-    residual_blocks,
 )
 from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.stability import SQUARINGS, party_lags

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.language.products import once
 from bayesdyn.structure.language.spec import ModelSpec, Path, Term, Varying, covariate_of
-from bayesdyn.structure.language.words import did_you_mean, sentence
+from bayesdyn.structure.language.words import counted, did_you_mean, sentence
 
 MOST_LEVELS = 10
 # What can stand in brackets in a model file and in the name of a NetCDF variable.
@@ -63,7 +63,9 @@ def code_categories(spec: ModelSpec, measures: xr.Dataset, faults: FaultList) ->
     for name in spec.names:
         base = covariate_of(name)
         if name != base and base not in values and base in measures and name not in measures:
-            faults.add(f"{name!r}: covariate {base} is a number and has no levels", f"Write {base}")
+            faults.add(
+                f"{name!r}: covariate {base} is a number and has no levels", f"Write {base}", spec.where(name)
+            )
     contrasts: dict[str, tuple[str, ...]] = {}
     columns: dict[str, NDArray[np.float64]] = {}
     notes: list[str] = []
@@ -71,14 +73,14 @@ def code_categories(spec: ModelSpec, measures: xr.Dataset, faults: FaultList) ->
         counts = Counter(text[text != ""].tolist())
         levels = tuple(sorted(counts))
         before = len(faults.faults)
-        _check_levels(name, text, levels, faults)
+        _check_levels(name, text, levels, faults, spec.where(name))
         _check_contrasts(name, spec, levels, faults)
         if len(faults.faults) > before:
             continue
         contrasts[name] = tuple(f"{name}[{level}]" for level in levels[1:])
         columns |= {f"{name}[{level}]": (text == level).astype(float) for level in levels[1:]}
         others = ", ".join(f"{level} ({counts[level]})" for level in levels[1:])
-        against = f"{levels[0]} ({counts[levels[0]]} exchanges)"
+        against = f"{levels[0]} ({counted(counts[levels[0]], 'exchange')})"
         notes.append(f"The covariate {name} is coded against its level {against}: {others}.")
     if len(contrasts) == len(values):
         spec = _spread(spec, contrasts, faults)
@@ -98,15 +100,17 @@ def _texts(spec: ModelSpec, measures: xr.Dataset) -> dict[str, NDArray[np.str_]]
     return found
 
 
-def _check_levels(name: str, text: NDArray[np.str_], levels: tuple[str, ...], faults: FaultList) -> None:
+def _check_levels(
+    name: str, text: NDArray[np.str_], levels: tuple[str, ...], faults: FaultList, where: str
+) -> None:
     missing = int((text == "").sum())
     if missing:
-        faults.add(f"covariate {name} misses {missing} values", "Fill or drop them")
+        faults.add(f"covariate {name} misses {counted(missing, 'value')}", "Fill or drop them", where)
     if len(levels) == 1:
-        faults.add(f"covariate {name} has one level only", "Leave it out of the model")
+        faults.add(f"covariate {name} has one level only", "Leave it out of the model", where)
     if len(levels) > MOST_LEVELS:
         what = f"covariate {name} is text with {len(levels)} levels; at most {MOST_LEVELS} are coded"
-        faults.add(what, "Put levels together, or give it as a number")
+        faults.add(what, "Put levels together, or give it as a number", where)
         return
     for level in levels:
         if not _LEVEL.fullmatch(level):
@@ -114,16 +118,16 @@ def _check_levels(name: str, text: NDArray[np.str_], levels: tuple[str, ...], fa
             faults.add(
                 what,
                 f"Rename it: letters, digits, single spaces and . , : ; & + % < > = - can stand in {name}[ ]",
+                where,
             )
 
 
 def _check_contrasts(name: str, spec: ModelSpec, levels: tuple[str, ...], faults: FaultList) -> None:
-    written = {used: path.line for path in reversed(spec.paths) for used in path.term.names}
-    for contrast, line in written.items():
+    for contrast in dict.fromkeys(used for path in spec.paths for used in path.term.names):
         level = contrast[len(name) + 1 : -1]
         if contrast == name or covariate_of(contrast) != name or level in levels[1:]:
             continue
-        where = f"line {line}" if line else ""
+        where = spec.where(contrast)
         if level in levels:
             what = f"{contrast!r}: {level!r} is the level that the others are compared with"
             faults.add(what, f"Write the contrasts of {', '.join(levels[1:])}", where)
@@ -141,7 +145,7 @@ def _spread(spec: ModelSpec, contrasts: Mapping[str, tuple[str, ...]], faults: F
         terms = _terms(path.term, contrasts)
         if path.label and len(terms) > 1:
             what = f"the label {path.label!r} of {str(path.term)!r} would be of {len(terms)} contrasts"
-            faults.add(what, f"Write them out, e.g. {path.label}*{terms[0]}", f"line {path.line}")
+            faults.add(what, f"Write them out, e.g. {path.label}*{terms[0]}", path.where)
         new = [replace(path, term=term) for term in terms]
         paths += new
         spread += [terms != [path.term]] * len(terms)

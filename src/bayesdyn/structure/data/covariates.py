@@ -6,14 +6,18 @@ import xarray as xr
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, ModelSpec, Term
+from bayesdyn.structure.language.words import counted
 
 _LEAST_OWN = 1e-6  # share of a column's norm that no other column explains: below it, rounding error
 
 
 def covariate_values(
-    name: str, measures: xr.Dataset, frame: pd.DataFrame, row: np.ndarray, faults: FaultList
+    name: str, measures: xr.Dataset, frame: pd.DataFrame, row: np.ndarray, faults: FaultList, where: str = ""
 ) -> np.ndarray:
-    """Return one covariate at each row (N,), ``phase`` computed; note missing and infinite values."""
+    """Return one covariate at each row (N,), ``phase`` computed; note missing and infinite values.
+
+    ``where`` is the covariate's place in the model file.
+    """
     if name in BUILT_IN_COVARIATES and name not in measures:
         place = frame.groupby("session_label")["t"]
         span = (place.transform("max") - place.transform("min")).to_numpy()
@@ -26,7 +30,7 @@ def covariate_values(
     gap = row < 0
     lost = ~np.isfinite(values)
     if lost.any():
-        faults.add(f"covariate {name} misses {int(lost.sum())} values", "Fill or drop them")
+        faults.add(f"covariate {name} misses {counted(int(lost.sum()), 'value')}", "Fill or drop them", where)
     return filled.where(~gap, filled.groupby(frame["session_label"].to_numpy()).ffill()).to_numpy()
 
 
@@ -50,6 +54,7 @@ def check_collinear(
         the other exchanges.
     """
     later = np.flatnonzero(previous >= 0)
+    position = _position(previous)
     told: set[str] = set()
     for outcome in spec.outcomes if len(later) else ():
         terms: list[str] = []
@@ -57,14 +62,14 @@ def check_collinear(
         for path in spec.paths:
             if path.outcome != outcome or path.fixed is not None or not _is_covariate(path.term, covariates):
                 continue
-            column = _column(path.term, covariates, covariate, previous, later)
+            column = _column(path.term, covariates, covariate, position, later)
             spread = np.linalg.norm(column)
             others = _explained_by(column, columns, terms) if spread else []
             if spread and not others:
                 terms.append(str(path.term))
                 columns.append(column / spread)
                 continue
-            name, where = str(path.term), f"line {path.line}" if path.line else ""
+            name, where = str(path.term), path.where
             # Sessions of two exchanges have one phase; their first exchange still tells the mean.
             if name not in told and others:
                 what = f"{', '.join(others)} and {name} are perfectly collinear in the equation of {outcome}"
@@ -76,19 +81,23 @@ def check_collinear(
 
 
 def _is_covariate(term: Term, covariates: tuple[str, ...]) -> bool:
-    return all(
-        factor.name in covariates and (factor.kind == "now" or (factor.kind == "lag" and factor.lag == 1))
-        for factor in term.factors
-    )
+    return all(factor.name in covariates and factor.kind != "mean" for factor in term.factors)
+
+
+def _position(previous: np.ndarray) -> np.ndarray:
+    """Return each exchange's place in its session, from 0."""
+    every = np.arange(len(previous))
+    return every - np.maximum.accumulate(np.where(previous < 0, every, 0))
 
 
 def _column(
-    term: Term, covariates: tuple[str, ...], covariate: np.ndarray, previous: np.ndarray, later: np.ndarray
+    term: Term, covariates: tuple[str, ...], covariate: np.ndarray, position: np.ndarray, later: np.ndarray
 ) -> np.ndarray:
     """Return a term's values at the later exchanges less their mean, exactly 0 where they are constant."""
     value = np.ones(len(later))
     for factor in term.factors:
-        rows = later if factor.kind == "now" else previous[later]
+        # As in the equations: what would lie before the session's start is the covariate at its start.
+        rows = later - np.minimum(factor.lag, position[later])
         value = value * covariate[rows, covariates.index(factor.name)]
     return value - value.mean() if np.ptp(value) > 0 else np.zeros(len(later))
 

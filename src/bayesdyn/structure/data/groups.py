@@ -1,6 +1,6 @@
 """What effects vary by: dyads, sessions, and the groups that a covariate names, such as therapists."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.data.rows import labels_of
-from bayesdyn.structure.language.spec import ModelSpec, Varying
-from bayesdyn.structure.language.terms import effect_names
+from bayesdyn.structure.language.spec import ModelSpec
+from bayesdyn.structure.language.words import counted
 
-_LEAST_GROUPS = 5  # per effect that varies
 _DIMENSIONS = (
     "chain", "draw", "sample", "exchange", "construct", "path_name", "quantity", "outcome", "predictor",
     "endogenous", "t",
@@ -76,7 +75,7 @@ def read_groups(
     ]
     for name in spec.crossed:
         before = len(faults.faults)
-        text = _labels(name, measures, frame, faults)
+        text = _labels(name, measures, frame, faults, spec.where(name))
         if len(faults.faults) > before:
             continue
         at = pd.Index(sorted(set(text)))
@@ -86,19 +85,25 @@ def read_groups(
         by_dyad[dyad_of_session] = by_session
         nested = bool((by_dyad[dyad_of_session] == by_session).all())
         found.append(Grouping(name, tuple(at), codes, by_session, by_dyad if nested else None))
-        _check_counts(name, len(at), {"dyad": len(dyads) if nested else 0, "session": len(sessions)}, faults)
+        others = {"dyad": len(dyads) if nested else 0, "session": len(sessions)}
+        _check_counts(name, len(at), others, faults, spec.where(name))
     return tuple(found)
 
 
-def _labels(name: str, measures: xr.Dataset, frame: pd.DataFrame, faults: FaultList) -> NDArray[np.str_]:
+def _labels(
+    name: str, measures: xr.Dataset, frame: pd.DataFrame, faults: FaultList, where: str
+) -> NDArray[np.str_]:
     """Return each row's label; one fault for whatever hinders that."""
     if name in _DIMENSIONS:
-        faults.add(f"a group cannot be called {name!r}", "Rename the covariate: results have that dimension")
+        remedy = "Rename the covariate: results have that dimension"
+        faults.add(f"a group cannot be called {name!r}", remedy, where)
     text = labels_of(measures[name])[np.maximum(frame["row"].to_numpy(), 0)]
     text = np.where(frame["row"].to_numpy() >= 0, text, "")
     missing = int(((text == "") & (frame["row"].to_numpy() >= 0)).sum())
     if missing:
-        faults.add(f"group {name} misses {missing} values", "Say the group of every exchange")
+        faults.add(
+            f"group {name} misses {counted(missing, 'value')}", "Say the group of every exchange", where
+        )
         return text
     known = pd.Series(text, dtype=object).where(text != "")
     own = known.groupby(frame["session_label"].to_numpy())
@@ -106,54 +111,21 @@ def _labels(name: str, measures: xr.Dataset, frame: pd.DataFrame, faults: FaultL
     if (changing > 1).any():
         which = ", ".join(map(str, changing.index[changing > 1][:3]))
         faults.add(
-            f"group {name} changes within {int((changing > 1).sum())} sessions (such as {which})",
+            f"group {name} changes within {counted(int((changing > 1).sum()), 'session')} (such as {which})",
             "A group is of whole sessions; what changes within them is a covariate",
+            where,
         )
     return own.transform("first").to_numpy(dtype=np.str_)
 
 
-def _check_counts(name: str, count: int, others: dict[str, int], faults: FaultList) -> None:
+def _check_counts(name: str, count: int, others: dict[str, int], faults: FaultList, where: str) -> None:
     if count == 1:
-        faults.add(f"group {name} has one label only", f"Leave out (... | {name})")
+        faults.add(f"group {name} has one label only", f"Leave out (... | {name})", where)
     for other, size in others.items():
         if count == size:
             faults.add(
                 f"every {other} is a group of {name} of its own: the two cannot be told apart",
                 f"Leave out (... | {name})",
+                where,
             )
             return
-
-
-def merge_levels(spec: ModelSpec, frame: pd.DataFrame, notes: list[str]) -> ModelSpec:
-    """Drop session intercepts where every dyad has one session: the two levels are then one."""
-    if frame.groupby("dyad")["session"].nunique().max() > 1:
-        return spec
-    both = {(item.outcome, item.spread) for item in spec.varying if item.group == "dyad" and item.intercept}
-    kept: list[Varying] = []
-    for item in spec.varying:
-        if item.group == "session" and (item.outcome, item.spread) in both:
-            item = replace(item, intercept=False)
-        if item.intercept or item.slopes:
-            kept.append(item)
-    if len(kept) < len(spec.varying):
-        notes.append(
-            "Every dyad has one session: session and dyad levels are one, and are reported as dyad effects."
-        )
-    return replace(spec, varying=tuple(kept))
-
-
-def few_groups(spec: ModelSpec, groupings: tuple[Grouping, ...]) -> list[str]:
-    """Return a sentence for each kind of group that is few for what varies by it; sessions never are."""
-    notes = []
-    for grouping in groupings:
-        effects = len(effect_names(spec, grouping.name))
-        if grouping.name == "session" or len(grouping.labels) >= _LEAST_GROUPS * effects:
-            continue
-        vary = "1 effect that varies" if effects == 1 else f"{effects} effects that vary"
-        many = "dyads" if grouping.name == "dyad" else f"groups of {grouping.name}"
-        notes.append(
-            f"{len(grouping.labels)} {many} are few for {vary} by {grouping.name} (fewer than "
-            f"{_LEAST_GROUPS} for each): the prior of their covariance counts for much. Let fewer effects "
-            f"vary by {grouping.name}."
-        )
-    return notes

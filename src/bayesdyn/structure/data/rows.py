@@ -6,6 +6,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
+from bayesdyn.structure.language.words import counted
 
 
 def complete_rows(measures: xr.Dataset) -> pd.DataFrame:
@@ -67,6 +68,6 @@ def check_scores(
         bad = rated[:, c] & ~(raw_se[:, c] > 0)
         if measurement != "none" and bad.any():
             faults.add(
-                f"construct {name} has {bad.sum()} scores without a standard error above 0",
+                f"construct {name} has {counted(int(bad.sum()), 'score')} without a standard error above 0",
                 'Give every score its se, or fit with measurement="none"',
             )

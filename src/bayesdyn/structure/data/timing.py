@@ -5,6 +5,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
+from bayesdyn.structure.language.words import counted
 
 type Floats = np.ndarray
 
@@ -31,7 +32,7 @@ def read_times(
     values = measures[name].values.astype(float)
     lost = int((~np.isfinite(values)).sum())
     if lost:
-        faults.add(f"time {name} misses {lost} values", "Say the time of every exchange")
+        faults.add(f"time {name} misses {counted(lost, 'value')}", "Say the time of every exchange")
         return nothing
     session = frame["session_label"].to_numpy()
     known = pd.Series(np.where(row >= 0, values[row], np.nan))

@@ -1,12 +1,15 @@
 """Whether the statements of a model make sense together; each fault has its line and the nearest name."""
 
+import re
 from collections.abc import Iterable
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.language.expression import is_reserved, names_in
 from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, Path, Term, Varying
 from bayesdyn.structure.language.statements import Placed, Statements
-from bayesdyn.structure.language.words import did_you_mean, sentence
+from bayesdyn.structure.language.words import did_you_mean, nearest, sentence
+
+_MISSPELT = 0.85  # how alike: empaty and empathy are .92, de and disclosure .33
 
 
 def check_statements(statements: Statements, faults: FaultList) -> None:
@@ -25,6 +28,35 @@ def check_statements(statements: Statements, faults: FaultList) -> None:
         _check_varying(statements, names, faults)
         _check_residuals(statements, names, faults)
         _check_definitions(statements, names, faults)
+
+
+def check_near_labels(
+    statements: Statements, declared: Iterable[str], used: Iterable[str], faults: FaultList
+) -> None:
+    """Note labels that are a construct's name misspelt: ``empaty*rapport``, where a product is meant.
+
+    A label is one on purpose where a definition, claim or prior uses it, where it is made from the name
+    (``empathy_d``, ``b_empathy``, ``empathy2``), or where the name stands in its own term.
+
+    Parameters
+    ----------
+    statements
+        The statements of a model.
+    declared, used
+        Names under ``[constructs]`` or ``[scale]``, and labels that claims and priors name.
+    faults
+        Receives each such label once.
+    """
+    known = {*declared, *_names(statements.paths)} - set(BUILT_IN_COVARIATES)
+    meant = {*used, *(name for one in statements.definitions for name in names_in(one.item.expression))}
+    for placed in statements.paths:
+        label, term = placed.item.label, placed.item.term
+        near = nearest(label, known, _MISSPELT) if label not in meant else ""
+        if not near or near in term.names or re.search(rf"(?<![^\W\d_]){near}(?![^\W\d_])", label):
+            continue
+        meant.add(label)
+        what = f"the label {label!r} of {str(term)!r} is nearly the name {near!r}"
+        faults.add(what, f"Write {near}*{term} for a product; else name the label otherwise", placed.where)
 
 
 def _names(paths: Iterable[Placed[Path]]) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ to install. Ovals are constructs, which are latent; boxes are covariates; a smal
 to it; a dotted line with two heads is a residual covariance.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from bayesdyn.structure.language.laws import with_default_laws
 from bayesdyn.structure.language.spec import (
     BUILT_IN_COVARIATES,
     PARTIES,
@@ -19,12 +20,20 @@ from bayesdyn.structure.language.spec import (
 _ESCAPES = str.maketrans({"&": "#amp;", "<": "#lt;", ">": "#gt;", '"': "#quot;", "#": "#35;"})
 
 
-def diagram_of(spec: ModelSpec) -> str:
-    """Return the path diagram of a model as its model file has it; paths fixed at 0 are left out.
+def diagram_of(spec: ModelSpec, constructs: Iterable[str] | None = None) -> str:
+    """Return the path diagram of a model; paths fixed at 0 are left out.
 
-    The default laws of noisy predictors are not drawn: they are lags among the therapist's, and of the
-    client's, constructs.
+    Parameters
+    ----------
+    spec
+        The model.
+    constructs
+        Constructs that are measured with error, whose default laws are drawn too, as in the equations
+        (:func:`.latex.latex_of`). None: those under ``[constructs]``; an empty list: the paths as the model
+        file has them.
     """
+    noisy = tuple(name for name, _ in spec.parties) if constructs is None else tuple(constructs)
+    spec = with_default_laws(spec, noisy)
     paths = [path for path in spec.paths if path.fixed != 0 or _groups(spec, path)]
     factors = [Factor(name) for name in spec.outcomes]
     factors += [factor for path in paths for factor in path.term.factors]

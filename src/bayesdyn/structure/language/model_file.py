@@ -7,9 +7,10 @@ from pathlib import Path as FilePath
 
 from bayesdyn.errors import Fault, FaultList, InputError
 from bayesdyn.presets import resolve
-from bayesdyn.structure.language.checks import check_statements
+from bayesdyn.structure.language.blocks import check_written_blocks
+from bayesdyn.structure.language.checks import check_near_labels, check_statements
 from bayesdyn.structure.language.model_text import to_text
-from bayesdyn.structure.language.sections import declared_names, read_sections
+from bayesdyn.structure.language.sections import declared_names, named_labels, read_sections
 from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, LEVELS, ModelSpec, covariate_of
 from bayesdyn.structure.language.statements import Statements
 from bayesdyn.structure.language.syntax import read_statements
@@ -70,39 +71,33 @@ def check_names(spec: ModelSpec, constructs: Iterable[str], covariates: Iterable
     """
     rated, given = tuple(constructs), tuple(covariates)
     known = (*rated, *given, *BUILT_IN_COVARIATES)
-    lines: dict[str, list[int]] = {}
-    uses = [(path.line, (path.outcome, *path.term.names)) for path in spec.paths]
-    uses += [(item.line, (item.outcome,)) for item in spec.varying]
-    uses += [(item.line, (item.left, item.right)) for item in spec.residuals]
-    for line, names in uses:
-        for name in names:
-            lines.setdefault(name, []).append(line)
-    groups: dict[str, list[int]] = {}
-    for item in spec.varying:
-        groups.setdefault(item.group, []).append(item.line)
+    first = {word: (line, column) for word, line, column in reversed(spec.words)}
+    named = [*spec.names, *(item.outcome for item in spec.varying)]
+    named += [name for pair in spec.residuals for name in (pair.left, pair.right)]
+    used = sorted(dict.fromkeys(named), key=lambda name: first.get(name, (0, 0)))
     faults = FaultList()
     for name in spec.crossed:
         if name not in given:
             near = did_you_mean(name, (*LEVELS, *given))
             known_groups = ", ".join((*LEVELS, *given))
             remedy = sentence(near, f"A group is one of {known_groups}")
-            faults.add(f"unknown group {name!r}", remedy, _lines(groups[name]))
-    for name in sorted(lines, key=lambda name: lines[name]):
-        where = _lines(lines[name])
+            faults.add(f"unknown group {name!r}", remedy, spec.where(name))
+    for name in used:
+        where = spec.where(name)
         if name not in known and covariate_of(name) not in given:
             remedy = sentence(did_you_mean(name, known), f"The measures hold {', '.join(known)}")
             faults.add(f"unknown name {name!r}", remedy, where)
         elif name in spec.outcomes and name not in rated:
             faults.add(f"the outcome {name!r} is a covariate", "An outcome is a rated construct", where)
     for name, _ in spec.parties:
-        if name in lines and name in known and name not in rated:
+        if name in used and name in known and name not in rated:
             faults.add(f"{name!r} is a covariate", "Remove it", "[constructs]")
     for path in spec.paths:
         if path.label in known:
             faults.add(
                 f"the label {path.label!r} of {str(path.term)!r} is the name of a construct or covariate",
                 f"Name it otherwise; a product is {path.label} + {path.term} + {path.label}:{path.term}",
-                _lines([path.line]),
+                path.where,
             )
     faults.raise_if_any(f"The model {spec.name!r} names what the measures do not hold")
 
@@ -127,7 +122,10 @@ def _parse(text: str, default_name: str, title: str) -> ModelSpec:
         check_statements(statements, faults)
         if not statements.paths and statements.complete:
             faults.add("there is no path", "Write one, e.g. disclosure ~ empathy", f"line {line}")
+        check_near_labels(statements, declared_names(document), named_labels(document), faults)
     spec = read_sections(document, statements, lines, faults, default_name, text)
+    if not faults.faults:
+        check_written_blocks(spec, faults)
     faults.faults.sort(key=_position)
     faults.raise_if_any(title)
     return spec
@@ -146,13 +144,3 @@ def _toml_fault(error: tomllib.TOMLDecodeError, text: str) -> Fault:
 def _position(fault: Fault) -> tuple[int, int]:
     match = _LINE.match(fault.where)
     return (int(match.group(1)), int(match.group(2) or 0)) if match else (0, 0)
-
-
-def _lines(numbers: list[int]) -> str:
-    # Lines are 0 in a spec that was built in Python, and for the laws added by default.
-    distinct = [str(number) for number in dict.fromkeys(numbers) if number]
-    if not distinct:
-        return ""
-    if len(distinct) == 1:
-        return f"line {distinct[0]}"
-    return f"lines {', '.join(distinct[:-1])} and {distinct[-1]}"

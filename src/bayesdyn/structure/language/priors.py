@@ -4,6 +4,7 @@ All priors are on the standardised scale (design section 6), the same in every e
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -85,14 +86,57 @@ class Priors:
     paths: MappingProxyType[str, Prior]
 
     def of_path(self, spec: ModelSpec, path: Path) -> Prior:
-        """Return the prior of a path: by its name, else by its label, else by its class."""
-        for name in (path.name, path.label):
+        """Return the prior of a path: by its name, its label, a path of the same label, else by its class."""
+        shared = (other.name for other in spec.paths if path.label and other.label == path.label)
+        for name in (path.name, path.label, *shared):
             if name in self.paths:
                 return self.paths[name]
         return self.classes[path_class(spec, path)]
 
     def __getitem__(self, name: str) -> Prior:
         return self.classes[name]
+
+
+def priors_of(named: Mapping[str, Prior]) -> Priors:
+    """Return the defaults overridden by priors of classes, labels and paths, all of them known."""
+    classes = {name: named.get(name, parse_prior(text)) for name, text in DEFAULTS.items()}
+    paths = {name: prior for name, prior in named.items() if name not in classes}
+    return Priors(MappingProxyType(classes), MappingProxyType(paths))
+
+
+def check_shared(
+    spec: ModelSpec, priors: Priors, faults: FaultList, places: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Note labels whose one coefficient would have two priors.
+
+    Parameters
+    ----------
+    spec, priors
+        The model, and its priors.
+    faults
+        Receives a label and paths of it that are given unlike priors; where none is given, paths of it that
+        are of classes with unlike priors.
+    places
+        Where priors stand, by label or path.
+    """
+    for label in spec.labels:
+        paths = [path for path in spec.paths if path.label == label]
+        given = [name for name in (label, *(path.name for path in paths)) if name in priors.paths]
+        for name in given[1:]:
+            one, other = priors.paths[given[0]], priors.paths[name]
+            if one != other:
+                what = f"the label {label!r} has two priors, {one} of {given[0]!r} and {other} of {name!r}"
+                remedy = "Paths with one label have one coefficient: keep one"
+                faults.add(what, remedy, places.get(name, f"[priors] {name}"))
+        classes = [path_class(spec, path) for path in paths]
+        for path, its in zip(paths, classes, strict=True):
+            if not given and priors[its] != priors[classes[0]]:
+                what = (
+                    f"the label {label!r} has two priors, {priors[classes[0]]} of {paths[0].name!r} "
+                    f"({classes[0]}) and {priors[its]} of {path.name!r} ({its})"
+                )
+                faults.add(what, f'Give it one under [priors], e.g. {label} = "{priors["path"]}"', path.where)
+                break
 
 
 def path_class(spec: ModelSpec, path: Path) -> str:
@@ -118,11 +162,11 @@ def resolve_priors(spec: ModelSpec) -> Priors:
     Raises
     ------
     InputError
-        Gathers unknown names (with the nearest known), malformed priors and kinds that do not fit.
+        Gathers unknown names (with the nearest known), malformed priors, kinds that do not fit, and labels
+        with two priors.
     """
-    classes = {name: parse_prior(text) for name, text in DEFAULTS.items()}
     named = {path.name for path in spec.paths} | set(spec.labels)
-    paths: dict[str, Prior] = {}
+    found: dict[str, Prior] = {}
     faults = FaultList()
     for name, text in spec.priors:
         try:
@@ -130,17 +174,17 @@ def resolve_priors(spec: ModelSpec) -> Priors:
         except ValueError as error:
             faults.add(str(error), where=f"[priors] {name}")
             continue
-        if name not in classes and name not in named:
-            near = get_close_matches(name, [*classes, *named], n=1)
+        if name not in DEFAULTS and name not in named:
+            near = get_close_matches(name, [*DEFAULTS, *named], n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Classes are {', '.join(DEFAULTS)}"
             faults.add(
                 "neither a class of priors nor a path or label of this model", hint, where=f"[priors] {name}"
             )
         elif prior.kind != (expected := _CLASS_KIND.get(name, "normal")):
             faults.add(f"{prior} does not fit", f"Write {expected}(...)", where=f"[priors] {name}")
-        elif name in classes:
-            classes[name] = prior
         else:
-            paths[name] = prior
+            found[name] = prior
+    priors = priors_of(found)
+    check_shared(spec, priors, faults)
     faults.raise_if_any(f"The priors of model {spec.name!r} cannot be used")
-    return Priors(MappingProxyType(classes), MappingProxyType(paths))
+    return priors

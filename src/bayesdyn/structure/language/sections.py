@@ -1,5 +1,6 @@
 """The sections of a model file around its paths: who shows what, priors, claims, scale."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -7,7 +8,7 @@ from math import isfinite
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.language.expression import is_truth, names_in, read_expression
 from bayesdyn.structure.language.laws import with_default_laws
-from bayesdyn.structure.language.priors import DEFAULTS, parse_prior
+from bayesdyn.structure.language.priors import DEFAULTS, Prior, check_shared, parse_prior, priors_of
 from bayesdyn.structure.language.spec import CENTRINGS, MEASUREMENTS, PARTIES, Claim, ModelSpec
 from bayesdyn.structure.language.statements import Placed, Statements
 from bayesdyn.structure.language.syntax import read_name
@@ -16,6 +17,7 @@ from bayesdyn.structure.language.words import did_you_mean, sentence
 SECTIONS = ("model", "constructs", "priors", "claims", "scale")
 _MODEL_KEYS = ("name", "paths", "centering", "centring", "measurement", "time")
 _CLAIM_KEYS = ("says", "holds", "rope")
+_WORD = re.compile(r"[^\W\d]\w*")
 type Lines = Mapping[tuple[str, ...], int]
 
 
@@ -44,7 +46,8 @@ def read_sections(
     text
         The model file.
     """
-    reader = _Sections(statements, lines, faults)
+    # A name that an equation with a fault misspells is missing elsewhere for that alone.
+    reader = _Sections(statements, lines, faults, sound=statements.complete and not faults.faults)
     reader.unknown_keys(document, (), SECTIONS, "section")
     model = reader.table(document, "model")
     reader.unknown_keys(model, ("model",), _MODEL_KEYS, "key")
@@ -62,6 +65,7 @@ def read_sections(
         measurement=reader.measurement(model),
         time=reader.text(model, ("model",), "time", "") if "time" in model else "",
         text=text,
+        words=tuple(statements.words),
     )
     spec = replace(
         spec,
@@ -80,13 +84,27 @@ def declared_names(document: Mapping[str, object]) -> set[str]:
     return found
 
 
+def named_labels(document: Mapping[str, object]) -> set[str]:
+    """Return the words by which priors and claims name labels; their faults are told elsewhere."""
+    priors, claims = document.get("priors"), document.get("claims")
+    found = set(priors) if isinstance(priors, dict) else set()
+    for claim in claims.values() if isinstance(claims, dict) else ():
+        holds = claim.get("holds") if isinstance(claim, dict) else None
+        found |= set(_WORD.findall(holds)) if isinstance(holds, str) else set()
+    return found
+
+
 @dataclass(frozen=True)
 class _Sections:
-    """Reads sections of one model file; whatever is wrong goes to ``faults``."""
+    """Reads sections of one model file; whatever is wrong goes to ``faults``.
+
+    ``sound``: whether its paths have no fault.
+    """
 
     statements: Statements
     lines: Lines
     faults: FaultList
+    sound: bool
 
     def where(self, *path: str) -> str:
         # An inline table has its keys on the line of the table.
@@ -176,6 +194,9 @@ class _Sections:
         by_key = {(path.outcome, path.term.key): path.name for path in paths}
         known = (*DEFAULTS, *spec.labels, *by_key.values())
         found: dict[str, str] = {}
+        parsed: dict[str, Prior] = {}
+        places: dict[str, str] = {}
+        before = len(self.faults.faults)
         for key, value in table.items():
             where = self.where("priors", key)
             path = read_name(key) if "~" in key else None
@@ -196,6 +217,10 @@ class _Sections:
                 what = f"the prior of {key!r}: {prior.kind} does not fit"
                 self.faults.add(what, f"Write {expected}(...)", where)
             found.setdefault(name, str(value))
+            parsed.setdefault(name, prior)
+            places.setdefault(name, where)
+        if self.statements.complete and len(self.faults.faults) == before:
+            check_shared(spec, priors_of(parsed), self.faults, places)
         return tuple(found.items())
 
     def claims(self, table: Mapping[str, object]) -> tuple[Claim, ...]:
@@ -240,7 +265,7 @@ class _Sections:
             self.faults.add(what, "Compare it, e.g. with > 0", where)
 
     def _named(self, name: str, spec: ModelSpec, what: str, where: str) -> None:
-        if name not in spec.names and self.statements.complete:
+        if name not in spec.names and self.sound:
             remedy = did_you_mean(name, spec.names) or "Remove it"
             self.faults.add(f"{what} is given, but no path names it", remedy, where)
 

@@ -1,13 +1,26 @@
 """The structural model as data: frozen, comparable, written back to text by :mod:`.model_file`.
 
-A term is a product of factors; each factor is a construct or covariate now, at an earlier exchange, or
-its mean. That one form covers main effects, moderation, lags and between effects, so the engines need
-no special cases.
+What it consists of is in :mod:`.parts`.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+
+from bayesdyn.structure.language.parts import (
+    Claim,
+    Definition,
+    Factor,
+    Path,
+    ResidualPair,
+    Term,
+    Varying,
+    covariate_of,
+    place,
+)
+
+__all__ = [
+    "Claim", "Definition", "Factor", "ModelSpec", "Path", "ResidualPair", "Term", "Varying", "covariate_of",
+]  # fmt: skip
 
 CENTRINGS = ("none", "session", "dyad", "grand")
 PARTIES = ("therapist", "client", "dyad")
@@ -20,164 +33,6 @@ Methods 27, 568): the root mean square of a construct's standard errors stands f
 has the ratings' own likelihood in the fit (:mod:`bayesdyn.engines.pymc_raters`)."""
 BUILT_IN_COVARIATES = ("phase",)
 """``phase``: the exchange's place in its session, from -0.5 (first) to 0.5 (last)."""
-
-
-def covariate_of(name: str) -> str:
-    """Return the covariate that a contrast ``covariate[level]`` is of; another name as it is."""
-    return name.partition("[")[0]
-
-
-@dataclass(frozen=True)
-class Factor:
-    """One factor of a term.
-
-    Attributes
-    ----------
-    name
-        Construct or covariate, or a contrast ``covariate[level]`` (``structure.data.categories``).
-    kind
-        ``now``; ``lag`` (the exchange ``lag`` places earlier in the same session); ``mean`` (the latent
-        mean at ``level``).
-    """
-
-    name: str
-    kind: Literal["now", "lag", "mean"] = "now"
-    lag: int = 0
-    level: str = ""
-
-    def __str__(self) -> str:
-        if self.kind == "lag":
-            return f"lag({self.name})" if self.lag == 1 else f"lag({self.name}, {self.lag})"
-        if self.kind == "mean":
-            return f"mean({self.name})" if self.level == "session" else f"mean({self.name}, {self.level})"
-        return self.name
-
-
-@dataclass(frozen=True)
-class Term:
-    """A product of factors, in the order written; ``a:b`` and ``b:a`` are the same term to :attr:`key`."""
-
-    factors: tuple[Factor, ...]
-
-    def __str__(self) -> str:
-        return ":".join(map(str, self.factors))
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """The factors in alphabetical order: equal for terms that mean the same product."""
-        return tuple(sorted(map(str, self.factors)))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The constructs and covariates in it, in order."""
-        return tuple(factor.name for factor in self.factors)
-
-    @property
-    def is_between(self) -> bool:
-        """Whether every factor is a mean, so that the term moves the session's level and not the exchange."""
-        return all(factor.kind == "mean" for factor in self.factors)
-
-
-@dataclass(frozen=True)
-class Path:
-    """One regression coefficient: outcome, term, and what the model file says of its value.
-
-    Attributes
-    ----------
-    label
-        Paths with one label share one coefficient; ``""`` is none.
-    fixed
-        The value of ``0*x``, or None where it is estimated.
-    origin
-        ``written`` in the model file, or ``default``: the law of a noisy predictor (design: Psi, Theta, phi).
-    line
-        Line of the model file, for messages; no part of equality.
-    """
-
-    outcome: str
-    term: Term
-    label: str = ""
-    fixed: float | None = None
-    origin: Literal["written", "default"] = "written"
-    line: int = field(default=0, compare=False)
-
-    @property
-    def name(self) -> str:
-        """The path's coordinate in a fit, e.g. ``disclosure ~ empathy:rapport``."""
-        return f"{self.outcome} ~ {self.term}"
-
-
-@dataclass(frozen=True)
-class Varying:
-    """Effects of one outcome that vary by group: ``outcome ~ (1 + slopes | group)``.
-
-    Attributes
-    ----------
-    outcome
-        The construct.
-    group
-        ``dyad``, ``session``, or the covariate that names the group, such as a therapist with several dyads.
-    intercept, slopes
-        What varies: the mean; the paths of these terms.
-    spread
-        Whether it is the residual's log standard deviation that varies, ``sigma(outcome) ~ (1 | group)``.
-    line
-        Line of the model file, for messages; no part of equality.
-    """
-
-    outcome: str
-    group: str
-    intercept: bool = True
-    slopes: tuple[Term, ...] = ()
-    spread: bool = False
-    line: int = field(default=0, compare=False)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its effects in a fit: ``outcome ~ 1``, ``outcome ~ slope``; ``sigma(outcome) ~ 1``."""
-        if self.spread:
-            return (f"sigma({self.outcome}) ~ 1",)
-        first = (f"{self.outcome} ~ 1",) if self.intercept else ()
-        return first + tuple(f"{self.outcome} ~ {slope}" for slope in self.slopes)
-
-
-@dataclass(frozen=True)
-class ResidualPair:
-    """``left ~~ right``: a free residual covariance."""
-
-    left: str
-    right: str
-    line: int = field(default=0, compare=False)
-
-
-@dataclass(frozen=True)
-class Definition:
-    """``name := expression``: a quantity defined from labels, computed per draw."""
-
-    name: str
-    expression: str
-    line: int = field(default=0, compare=False)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A statement of a study in terms of paths.
-
-    Attributes
-    ----------
-    name, says
-        Its short name, and the statement in words.
-    holds
-        An expression of labels and definitions that is true of a draw where the claim holds; ``rope`` in it
-        stands for the half width below.
-    rope
-        Half width of the region of practical equivalence, in standardised units.
-    """
-
-    name: str
-    says: str
-    holds: str
-    rope: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -208,6 +63,8 @@ class ModelSpec:
         :func:`bayesdyn.fit` is told outranks it.
     text
         The model file itself.
+    words
+        Every name in ``paths`` with its line and column, in the order written; for messages alone.
     """
 
     name: str
@@ -223,6 +80,7 @@ class ModelSpec:
     measurement: str = ""
     time: str = ""
     text: str = field(default="", compare=False)
+    words: tuple[tuple[str, int, int], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def outcomes(self) -> tuple[str, ...]:
@@ -256,6 +114,21 @@ class ModelSpec:
         """The labels, in order."""
         return _unique(path.label for path in self.paths if path.label)
 
+    def where(self, name: str) -> str:
+        """Return where a name first stands in the model file and on which other lines, as messages say it.
+
+        A contrast ``covariate[level]`` that is not written stands where its covariate does, and the reverse.
+        """
+        places = [(line, column) for word, line, column in self.words if word == name]
+        base = covariate_of(name)
+        places = places or [(line, column) for word, line, column in self.words if covariate_of(word) == base]
+        if not places:
+            return ""
+        others = [str(line) for line in dict.fromkeys(line for line, _ in places)][1:]
+        listed = " and ".join([", ".join(others[:-1]), others[-1]] if len(others) > 1 else others)
+        noun = "line" if len(others) == 1 else "lines"
+        return place(*places[0]) + (f", and {noun} {listed}" if others else "")
+
     def party(self, construct: str) -> str:
         """Return who shows a construct: as declared, else client for an outcome, else therapist."""
         declared = dict(self.parties)
@@ -280,11 +153,11 @@ class ModelSpec:
 
         return latex_of(self, constructs)
 
-    def diagram(self) -> str:
+    def diagram(self, constructs: Iterable[str] | None = None) -> str:
         """Return the path diagram as Mermaid text (:func:`.diagram.diagram_of`)."""
         from bayesdyn.structure.language.diagram import diagram_of  # it imports this module
 
-        return diagram_of(self)
+        return diagram_of(self, constructs)
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

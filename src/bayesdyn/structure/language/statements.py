@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from bayesdyn.structure.language.spec import Definition, Path, ResidualPair, Varying
+from bayesdyn.structure.language.parts import Definition, Path, ResidualPair, Varying, place
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,14 @@ class Placed[T]:
 
 @dataclass
 class Statements:
-    """All that the readable statements of a text say, in the order written; ``complete`` if all were."""
+    """All that the readable statements of a text say, in the order written; ``complete`` if all were.
+
+    ``words`` are their names, labels included, each with its line and column.
+    """
 
     paths: list[Placed[Path]] = field(default_factory=list)
     varying: list[Placed[Varying]] = field(default_factory=list)
     residuals: list[Placed[ResidualPair]] = field(default_factory=list)
     definitions: list[Placed[Definition]] = field(default_factory=list)
+    words: list[tuple[str, int, int]] = field(default_factory=list)
     complete: bool = True
-
-
-def place(line: int, column: int) -> str:
-    """Return a place as messages name it."""
-    return f"line {line}, column {column}"

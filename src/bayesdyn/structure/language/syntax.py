@@ -13,6 +13,7 @@ from bayesdyn.errors import FaultList
 from bayesdyn.structure.language.expression import Misfit, read_expression
 from bayesdyn.structure.language.grammar import parse_statement, split_statements
 from bayesdyn.structure.language.groups_written import SPREAD, groups_named, spread_out
+from bayesdyn.structure.language.parts import Definition, Factor, Path, ResidualPair, Term, Varying, place
 from bayesdyn.structure.language.products import (
     LABEL_REMEDY,
     expanded,
@@ -22,17 +23,8 @@ from bayesdyn.structure.language.products import (
     trees_in,
     twice_in,
 )
-from bayesdyn.structure.language.spec import (
-    BUILT_IN_COVARIATES,
-    LEVELS,
-    Definition,
-    Factor,
-    Path,
-    ResidualPair,
-    Term,
-    Varying,
-)
-from bayesdyn.structure.language.statements import Placed, Statements, place
+from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, LEVELS
+from bayesdyn.structure.language.statements import Placed, Statements
 from bayesdyn.structure.language.words import did_you_mean, sentence
 
 
@@ -96,6 +88,8 @@ class _Reader:
     names: frozenset[str]
 
     def read(self, tree: Tree[Token]) -> None:
+        names = tree.scan_values(lambda leaf: isinstance(leaf, Token) and leaf.type in ("NAME", "CONTRAST"))
+        self.found.words += [(name.value, *self._at(name.start_pos)) for name in names]
         match tree.data:
             case "regression":
                 self._regression(tree)
@@ -144,7 +138,8 @@ class _Reader:
         fixed = float(number) if number is not None else None
         for term, start in self._product(parts, again):
             line, column = self._at(prefix.start_pos if prefix is not None else start)
-            path = Path(outcome.value, term, label.value if label is not None else "", fixed, line=line)
+            named = label.value if label is not None else ""
+            path = Path(outcome.value, term, named, fixed, line=line, column=column)
             self.found.paths.append(Placed(path, line, column, str(term), expanded=len(parts) > 1))
 
     def _product(self, parts: list[Tree[Token]], again: bool) -> list[tuple[Term, int]]:
@@ -202,7 +197,7 @@ class _Reader:
         terms = [term for term, _ in slopes]
         terms = once(terms, [term.key for term in terms], [product for _, product in slopes])
         for level in levels:
-            varying = Varying(outcome.value, level, intercept, tuple(terms), spread, line=line)
+            varying = Varying(outcome.value, level, intercept, tuple(terms), spread, line, column)
             self.found.varying.append(Placed(varying, line, column, level))
 
     def _levels(self, grouping: list[Token], again: bool) -> tuple[str, ...]:
@@ -223,7 +218,7 @@ class _Reader:
         for first, _ in sides[0]:
             for second, _ in sides[1]:
                 line, column = self._at(second.start_pos)
-                pair = ResidualPair(first.value, second.value, line=line)
+                pair = ResidualPair(first.value, second.value, line, column)
                 self.found.residuals.append(Placed(pair, line, column, second.value))
 
     def _definition(self, tree: Tree[Token]) -> None:
@@ -234,7 +229,7 @@ class _Reader:
             self.fault(start + misfit.offset, misfit.what, misfit.remedy)
         if parsed is not None and not misfits:
             line, column = self._at(name.start_pos)
-            definition = Definition(name.value, " ".join(expression.value.split()), line=line)
+            definition = Definition(name.value, " ".join(expression.value.split()), line, column)
             self.found.definitions.append(Placed(definition, line, column, name.value))
 
     def _term(self, tree: Tree[Token], again: bool) -> Term | None:

@@ -113,7 +113,7 @@ def tabulate(
     start = offsets(len(constructs), len(covariates), spec.order)
 
     def column(factor: Factor, dynamic: bool, path: Path | None) -> int:
-        where = f"line {path.line}" if path else ""
+        where = path.where if path else ""
         if factor.name in covariates:
             block = lagged("covariate_lag", factor.lag) if factor.kind == "lag" else "covariate"
             if factor.kind == "mean":
@@ -151,7 +151,8 @@ def tabulate(
             effect += item.intercept or item.spread
             for slope in item.slopes:
                 if slope.is_between:
-                    faults.add(f"({slope} | {group}) varies over a mean", "Let a term within sessions vary")
+                    what = f"({slope} | {group}) varies over a mean"
+                    faults.add(what, "Let a term within sessions vary", item.where)
                 slopes.append((place(item.outcome, slope), endogenous.index(item.outcome), effect, group))
                 effect += 1
     faults.raise_if_any(f"Model {spec.name!r} cannot be fitted", EngineError)
@@ -190,37 +191,6 @@ def spread_places(spec: ModelSpec, group: str, endogenous: tuple[str, ...]) -> t
     wanted = [(f"sigma({name}) ~ 1", v) for v, name in enumerate(endogenous)]
     places = [(names.index(name), v) for name, v in wanted if name in names]
     return np.array([p for p, _ in places], dtype=int), np.array([v for _, v in places], dtype=int)
-
-
-def residual_blocks(spec: ModelSpec, endogenous: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
-    """Return the blocks of constructs whose residuals covary: by ``~~``, and the noisy predictors together.
-
-    Raises
-    ------
-    EngineError
-        If a block is not complete: a zero inside a correlated block has no conjugate prior here.
-    """
-    predictors = [endogenous.index(name) for name in spec.predictors(endogenous)]
-    pairs = {
-        frozenset((endogenous.index(pair.left), endogenous.index(pair.right))) for pair in spec.residuals
-    }
-    pairs |= {frozenset((a, b)) for a in predictors for b in predictors if a != b}
-    blocks: list[set[int]] = []
-    for v in range(len(endogenous)):
-        joined = [block for block in blocks if any(frozenset((v, other)) in pairs for other in block)]
-        merged = {v}.union(*joined)
-        blocks = [block for block in blocks if block not in joined] + [merged]
-    faults = FaultList()
-    for block in blocks:
-        for a in sorted(block):
-            for b in sorted(block):
-                if a < b and frozenset((a, b)) not in pairs:
-                    faults.add(
-                        f"{endogenous[a]} and {endogenous[b]} covary with a third but not with each other",
-                        f"Add {endogenous[a]} ~~ {endogenous[b]}",
-                    )
-    faults.raise_if_any(f"Model {spec.name!r} cannot be fitted", EngineError)
-    return tuple(tuple(sorted(block)) for block in sorted(blocks, key=min))
 
 
 def between_order(spec: ModelSpec, table: TermTable) -> list[int]:

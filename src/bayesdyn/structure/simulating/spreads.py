@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bayesdyn.errors import FaultList
+from bayesdyn.structure.language.blocks import residual_blocks
 from bayesdyn.structure.language.spec import ModelSpec
-from bayesdyn.structure.language.terms import effect_names, residual_blocks
+from bayesdyn.structure.language.terms import effect_names
 from bayesdyn.structure.language.words import did_you_mean, sentence
 
 type Numbers = float | Mapping[str, float]

@@ -8,8 +8,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.data.groups import merge_levels
+from bayesdyn.structure.data.levels import merge_levels
 from bayesdyn.structure.data.timing import excess_time
+from bayesdyn.structure.language.blocks import check_blocks
 from bayesdyn.structure.language.laws import with_default_laws
 from bayesdyn.structure.language.model_file import check_names
 from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, ModelSpec
@@ -146,6 +147,7 @@ def plan_study(
     asked = dict(truth or {})
     decay = _decay(full, asked, faults)
     path = coefficients(full, used, asked, faults)
+    check_blocks(full, endogenous, faults)
     covs = covariances(full, endogenous, spreads or Spreads(), faults)
     return Plan(full, constructs, endogenous, used, given, path, decay, covs, size)
 
@@ -201,14 +203,14 @@ def _one_level(
 ) -> tuple[ModelSpec, dict[str, np.ndarray], Covariances]:
     """Return model, effects and covariances as a fit has them: one level where each dyad has one session.
 
-    What was drawn for the two levels of a mean is then added up.
+    What was drawn for the two levels of a mean or path is then added up.
     """
-    spec = merge_levels(plan.spec, index, [])
-    before, dyad = effect_names(plan.spec, "session"), list(effect_names(spec, "dyad"))
+    spec = merge_levels(plan.spec, index).spec
+    before, dyad = effect_names(plan.spec, "session"), [*map(_effect_key, effect_names(spec, "dyad"))]
     gone = [name for name in before if name not in effect_names(spec, "session")]
     if not gone:
         return plan.spec, levels, plan.covs
-    session, at = [before.index(name) for name in gone], [dyad.index(name) for name in gone]
+    session, at = [before.index(name) for name in gone], [dyad.index(_effect_key(name)) for name in gone]
     stays = [place for place, name in enumerate(before) if name not in gone]
     whole, own = levels["dyad"].copy(), plan.covs.levels["dyad"].copy()
     # One session in each dyad, both in order: the rows of the two are the same.
@@ -217,6 +219,12 @@ def _one_level(
     left = {**plan.covs.levels, "dyad": own, "session": plan.covs.levels["session"][np.ix_(stays, stays)]}
     effects = {**levels, "dyad": whole, "session": levels["session"][:, stays]}
     return spec, effects, replace(plan.covs, levels=left)
+
+
+def _effect_key(name: str) -> tuple[str, ...]:
+    """Return what is equal for effects that mean the same: the factors of a product stand in any order."""
+    outcome, _, term = name.partition(" ~ ")
+    return (outcome, *sorted(term.split(":")))
 
 
 def _decay(spec: ModelSpec, truth: dict[str, float], faults: FaultList) -> float:
