@@ -92,7 +92,7 @@ def log_jacobian(point, size):
 
 
 def test_moves_are_on_the_reference_density_with_states_integrated_out(case):
-    """The reference's density is quadratic in one construct's states: integrated by its Hessian, all dense."""
+    """The reference's density is quadratic in one construct's states: integrated by its Hessian."""
     sweep, rows, unknowns, states, density = case
     update, columns = sweep.states, columns_of(states)
     law = sweep.law(unknowns)

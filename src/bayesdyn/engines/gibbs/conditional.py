@@ -56,8 +56,9 @@ def precision(row: jax.Array, others: Others) -> jax.Array:
 def log_prior(row: jax.Array, others: Others, prior: SpreadPrior) -> jax.Array:
     """Return the log prior of a row, up to a constant.
 
-    Half-normal SDs s and LKJ correlations R have the density prod_i exp(-s_i^2 / (2 sd^2)) s_i^-B |R|^(eta - 1) in
-    the elements of the covariance; |R| is v times what is held, by prod_i s_i^2; of the row, s_i is one only.
+    Half-normal SDs s and LKJ correlations R have the density prod_i exp(-s_i^2 / (2 sd^2)) s_i^-B times
+    |R|^(eta - 1) in the elements of the covariance; |R| is v times what is held, over prod_i s_i^2; of these
+    SDs a row has one.
     """
     size = len(row)
     variance = jnp.exp(row[0]) + row[1:] @ others.covariance @ row[1:]

@@ -1,8 +1,8 @@
 """The density of scores and other states with one construct's states integrated out: its value and slopes.
 
 By Fisher's identity the slopes are those of the whole log density, in expectation over the states that are
-integrated out. Innovations are e_w = n_w x_t + l_w x_{t-1} + r_w, so all expectations are of products of n, l, r
-with the moments of x; to differentiate the integral as it is computed would take several times as long.
+integrated out. Innovations are e_w = n_w x_t + l_w x_{t-1} + r_w, so all expectations are of products of n, l
+and r with the moments of x; to differentiate the integral as it is computed would take longer.
 """
 
 from typing import NamedTuple

@@ -10,6 +10,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+type SlopeAt = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
+"""Gives the log density at a point (K,), and its slope."""
+
 LEAPFROGS = 8
 _PROBE = 0.1
 _LEAST_CURVATURE = 0.01
@@ -36,7 +39,7 @@ class Moved(NamedTuple):
 
 def hamiltonian(
     key: jax.Array,
-    slope_at: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
+    slope_at: SlopeAt,
     point: jax.Array,
     factor: jax.Array,
     step: jax.Array | float = 1.0,
@@ -48,7 +51,7 @@ def hamiltonian(
     Parameters
     ----------
     key, slope_at, point
-        ``slope_at`` gives the log density at a point (K,) and its slope.
+        Of K unknowns.
     factor
         F of the metric: (K,) by coordinate, or (K, K); near the normal whose covariance is F F'.
     step

@@ -1,9 +1,9 @@
 """Moves of what one construct's states would hold fast, with these states integrated out.
 
 Given states, 240,000 exchanges tell an error variance, a residual variance and paths to a thousandth; what
-the scores tell is far less, and a chain that draws each given the other creeps. So before a construct's states
-are drawn, everything that they enter with moves on the density in which they are integrated out, given all
-other constructs' states: the scale of their errors (kappa), their row of the residuals' and of the starts'
+the scores tell is far less, and a chain that draws each given the other creeps. So before a construct's
+states are drawn, everything that they enter with moves on the density in which they are integrated out, given
+all other constructs' states: the scale of their errors (kappa), their row of the residuals' and of the starts'
 covariance, the coefficients of the terms that hold them (partial collapsing: van Dyk & Park 2008, J. Amer.
 Statist. Assoc. 103, 790-796). The states are redrawn at once, as validity asks.
 """
@@ -30,7 +30,7 @@ from bayesdyn.engines.gibbs.expected import (
     slope_of_coefficients,
 )
 from bayesdyn.engines.gibbs.gaussian import Precisions
-from bayesdyn.engines.gibbs.hamiltonian import Moved, hamiltonian, whitener
+from bayesdyn.engines.gibbs.hamiltonian import Moved, SlopeAt, hamiltonian, whitener
 from bayesdyn.engines.gibbs.lanes import moments
 from bayesdyn.engines.gibbs.model import Model, Unknowns
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
@@ -53,10 +53,10 @@ class Point(NamedTuple):
 
 
 class Density(NamedTuple):
-    """A density over (K,) unknowns of a construct: where they are, value and slope, all unknowns at a point."""
+    """A density over K unknowns of a construct: where they are, its slopes, all unknowns at a point."""
 
     begin: jax.Array
-    slope_at: Callable[[jax.Array], tuple[jax.Array, jax.Array]]
+    slope_at: SlopeAt
     unknowns_at: Callable[[jax.Array], Unknowns]
 
 

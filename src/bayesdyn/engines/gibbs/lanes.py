@@ -1,8 +1,8 @@
 """Scalar Gaussian chains over all sessions at once: sessions side by side in lanes, solved step by step.
 
-The density is exp(-sum_t (d_t x_t^2 / 2 + f_t x_t x_{t-1} - l_t x_t)), f = 0 where a session starts. Its precision
-is tridiagonal: L D L' by a scan over t with all lanes in one vector, which a processor's cache holds; the
-algebra is that of a Kalman filter and smoother in precision form (Rue & Held 2005, Gaussian Markov Random
+The density is exp(-sum_t (d_t x_t^2 / 2 + f_t x_t x_{t-1} - l_t x_t)), f = 0 where a session starts. Its
+precision is tridiagonal: L D L' step by step, with all lanes in one vector, which a processor's cache holds;
+the algebra is that of a Kalman filter and smoother in precision form (Rue & Held 2005, Gaussian Markov Random
 Fields, section 2.4; the moments are Takahashi's recursions, section 2.5 there).
 """
 
@@ -126,8 +126,8 @@ def after(values: jax.Array) -> jax.Array:
 class Moments(NamedTuple):
     """Log of a chain's integral, less N log(2 pi) / 2, and its moments (T, L).
 
-    ``second`` is E[x_t^2], ``cross`` E[x_t x_{t-1}]. By Fisher's identity they are the integral's slopes: by l_t
-    the mean, by d_t -second / 2, by f_t -cross; so nothing that is solved step by step is differentiated.
+    ``second`` is E[x_t^2], ``cross`` E[x_t x_{t-1}]. By Fisher's identity they are the integral's slopes: by
+    l_t the mean, by d_t -second / 2, by f_t -cross; so nothing solved step by step is differentiated.
     """
 
     log_integral: jax.Array

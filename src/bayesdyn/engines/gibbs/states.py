@@ -226,7 +226,7 @@ class States:
         return total(squares) + jnp.sum(start * (precisions.start @ start))
 
     def _row(self, later: jax.Array, w: int, parts: Parts) -> jax.Array | None:
-        """Return row w of a precision times parts, of the outcomes that covary with w; None where all are 0."""
+        """Return row w of a precision times the parts of outcomes that covary with w; None where none has."""
         block = next(block for block in self.model.blocks if w in block)
         used = [later[w, v].astype(parts[v].dtype) * parts[v] for v in block if v in parts]
         return sum(used[1:], used[0]) if used else None
@@ -243,7 +243,7 @@ class States:
         return drawn if free.all() else jnp.where(free, drawn, known)
 
     def latent(self, c: int, chain: Chain, states: jax.Array) -> tuple[Chain, NDArray[np.bool_], jax.Array]:
-        """Return the chain with fixed states given, which states are free, and the fixed ones, 0 elsewhere."""
+        """Return the chain given the fixed states, which are free, and the fixed ones, 0 elsewhere."""
         free = self.lanes.filled
         if self.fixed is not None:
             free = free & ~self.fixed[c]

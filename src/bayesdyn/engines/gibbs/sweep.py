@@ -1,7 +1,7 @@
 """One Gibbs sweep: states, then everything else on their cross-products."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import jax
@@ -9,11 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.engines.chain import inverse_by_sweeps
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.coefficients import Coefficients
+from bayesdyn.engines.gibbs.covariances import (
+    Move,
+    by_scatter,
+    inverse_of,
+    log_law,
+    solved,
+    with_effects_out,
+)
 from bayesdyn.engines.gibbs.gaussian import Precisions, Quadratic
-from bayesdyn.engines.gibbs.hamiltonian import LEAPFROGS, hamiltonian
+from bayesdyn.engines.gibbs.hamiltonian import SlopeAt, hamiltonian
 from bayesdyn.engines.gibbs.integrated import Integrated
 from bayesdyn.engines.gibbs.lanes import Lanes, lay
 from bayesdyn.engines.gibbs.model import Law, Model, Unknowns
@@ -162,8 +169,8 @@ class Sweep:
         size = len(self.model.own)
         later = jnp.zeros((size, size))
         for number, block in enumerate(self.model.blocks):
-            later = later.at[np.ix_(block, block)].set(_inverse(factors[f"residual_{number}"]))
-        return Precisions(later, _inverse(factors["start"]))
+            later = later.at[np.ix_(block, block)].set(inverse_of(factors[f"residual_{number}"]))
+        return Precisions(later, inverse_of(factors["start"]))
 
     def kappa(self, unknowns: Unknowns) -> jax.Array:
         """Return the log scale of each construct's error variance."""
@@ -245,19 +252,21 @@ class Sweep:
     def _rest(
         self, key: jax.Array, unknowns: Unknowns, given: Sums, steps: Steps
     ) -> tuple[Unknowns, dict[str, jax.Array]]:
+        """Draw everything but the states, given their cross-products."""
         blocks, names = self.coefficients, list(self.model.groups)
         keys = iter(jax.random.split(key, 4 + 8 * len(names) + len(self.moves)))
         chances: dict[str, jax.Array] = {}
 
-        def move(name: str, slope_at, point: jax.Array, scale: jax.Array, leapfrogs: int = LEAPFROGS):
+        def move(name: str, slope_at: SlopeAt, point: jax.Array, count: int) -> jax.Array:
             step = jnp.exp(steps.log_step[self.moves.index(name)])
-            found = hamiltonian(next(keys), slope_at, point, scale, step, leapfrogs)
+            scale = jnp.full(point.shape, 1 / np.sqrt(1 + count))
+            found = hamiltonian(next(keys), slope_at, point, scale, step)
             chances[name] = found.chance
             return found.point
 
         factors = self.factors(unknowns)
         precisions = self.precisions(factors)
-        inverses = {name: _inverse(factors[name]) for name in names}
+        inverses = {name: inverse_of(factors[name]) for name in names}
         unknowns = blocks.draw_paths(next(keys), unknowns, given, precisions)
         unknowns = blocks.draw_means(next(keys), unknowns, given, precisions)
         for name in names:
@@ -265,7 +274,7 @@ class Sweep:
                 seen = blocks.of_effects(name, block, unknowns, given, precisions)
                 if number == 0:
                     unknowns = self._scaled(name, seen, unknowns, given, precisions, move)
-                    inverse = _inverse(spreads.factor_of(unknowns.factors[name], self.priors[name][0]))
+                    inverse = inverse_of(spreads.factor_of(unknowns.factors[name], self.priors[name][0]))
                     inverses[name] = inverse
                 unknowns = blocks.draw_effects(next(keys), name, block, seen, unknowns, inverses[name])
         unknowns = blocks.shift_down(next(keys), unknowns, inverses)
@@ -283,86 +292,36 @@ class Sweep:
         points = dict(unknowns.factors)
         for name, (size, prior) in self.priors.items():
             total, count = scatters[name]
-
-            def log_density(point: jax.Array, size=size, prior=prior, total=total, count=count) -> jax.Array:
-                factor = spreads.factor_of(point, size)
-                return spreads.log_prior(point, size, prior) + spreads.log_normal(factor, total, count)
-
-            points[name] = move(
-                name, jax.value_and_grad(log_density), points[name], _scale(points[name], count)
+            slope_at = jax.value_and_grad(
+                partial(by_scatter, size=size, prior=prior, total=total, count=count)
             )
-        unknowns = unknowns._replace(factors=points)
-        return unknowns, chances
+            points[name] = move(name, slope_at, points[name], count)
+        return unknowns._replace(factors=points), chances
 
     def _scaled(
-        self, name, seen: Quadratic, unknowns: Unknowns, given: Sums, precisions: Precisions, move
+        self, name: str, seen: Quadratic, unknowns: Unknowns, given: Sums, precisions: Precisions, move: Move
     ) -> Unknowns:
-        """Move a covariance with the effects' noise held: what mixes where the groups say little of them.
+        """Move a covariance where the groups' effects do not hold it fast.
 
-        The other of the two in an interweaving (Yu & Meng 2011, J. Comput. Graph. Stat. 20, 531-570). Where all
-        effects of a group are drawn together they are integrated out instead, and redrawn at once.
+        Where all effects of a group are drawn together, they are integrated out, and redrawn at once; else
+        their noise is held: the other of the two in an interweaving (Yu & Meng 2011, J. Comput. Graph. Stat.
+        20, 531-570).
         """
-        size, prior = self.priors[name]
-        point = unknowns.factors[name]
-        scale = _scale(point, len(unknowns.effects[name]))
+        (size, prior), point, effect = self.priors[name], unknowns.factors[name], unknowns.effects[name]
         if seen.linear.shape[1] == size:
-
-            def slope_at(point: jax.Array) -> tuple[jax.Array, jax.Array]:
-                factor, back = jax.vjp(lambda point: spreads.factor_of(point, size), point)
-                value, slope = log_marginal(factor, seen)
-                known, known_slope = jax.value_and_grad(spreads.log_prior)(point, size, prior)
-                return value + known, back(slope)[0] + known_slope
-
-            moved = move(f"{name} scaled", slope_at, point, scale)
+            slope_at = partial(with_effects_out, size=size, prior=prior, seen=seen)
+            moved = move(f"{name} scaled", slope_at, point, len(effect))
             return unknowns._replace(factors={**unknowns.factors, name: moved})
-        factor = spreads.factor_of(point, size)
-        noise = jax.lax.linalg.triangular_solve(
-            factor, unknowns.effects[name].T, left_side=True, lower=True
-        ).T
-        path = self.model.path(unknowns.free)
+        noise = solved(spreads.factor_of(point, size), effect.T).T
 
         def log_density(point: jax.Array) -> jax.Array:
-            effect = noise @ spreads.factor_of(point, size).T
-            law = self.model.law(path, unknowns.level_mean, {**unknowns.effects, name: effect})
+            scaled = {**unknowns.effects, name: noise @ spreads.factor_of(point, size).T}
+            law = self.model.law(self.model.path(unknowns.free), unknowns.level_mean, scaled)
             return spreads.log_prior(point, size, prior) + log_law(law, given, precisions)
 
-        moved = move(f"{name} scaled", jax.value_and_grad(log_density), point, scale)
-        effect = noise @ spreads.factor_of(moved, size).T
-        return unknowns._replace(
-            factors={**unknowns.factors, name: moved}, effects={**unknowns.effects, name: effect}
-        )
-
-
-def log_marginal(factor: jax.Array, seen: Quadratic) -> tuple[jax.Array, jax.Array]:
-    """Return the log density of what is seen of groups' effects, these integrated out, and its slope.
-
-    Effects are L z with standard normal z; by Fisher's identity the slope by L is the expectation of that of
-    b'L z - z'L'A L z / 2.
-
-    Parameters
-    ----------
-    factor
-        L, (K, K).
-    seen
-        A and b of each group.
-    """
-    half = seen.precision @ factor
-    precision = jnp.eye(len(factor)) + jnp.einsum("ki,gkj->gij", factor, half)
-    inverse, log_det = inverse_by_sweeps(jnp.moveaxis(precision, 0, -1))
-    toward = seen.linear @ factor
-    mean = jnp.einsum("ijg,gj->gi", inverse, toward)
-    second = jnp.sum(half @ jnp.moveaxis(inverse, -1, 0), axis=0) + jnp.einsum(
-        "gkj,gj,gi->ki", half, mean, mean
-    )
-    return 0.5 * jnp.sum(toward * mean) - 0.5 * log_det, seen.linear.T @ mean - second
-
-
-def log_law(law: Law, given: Sums, precisions: Precisions) -> jax.Array:
-    """Return the log density of the states, less what depends on the covariances' determinants."""
-    seen = jnp.einsum("vw,swu->svu", precisions.later, law.weights)
-    deviation = given.starts - law.means
-    quadratic = jnp.einsum("svu,sux,svx->", seen, given.gram, law.weights)
-    return -0.5 * (quadratic + jnp.sum(deviation * (deviation @ precisions.start)))
+        moved = move(f"{name} scaled", jax.value_and_grad(log_density), point, len(effect))
+        scaled = {**unknowns.effects, name: noise @ spreads.factor_of(moved, size).T}
+        return unknowns._replace(factors={**unknowns.factors, name: moved}, effects=scaled)
 
 
 _kept = jax.lax.optimization_barrier
@@ -371,12 +330,3 @@ _kept = jax.lax.optimization_barrier
 def _moves_of(construct: str) -> str:
     """Return the name of a construct's integrated move."""
     return f"{construct} integrated"
-
-
-def _inverse(factor: jax.Array) -> jax.Array:
-    half = jax.lax.linalg.triangular_solve(factor, jnp.eye(len(factor)), left_side=True, lower=True)
-    return half.T @ half
-
-
-def _scale(point: jax.Array, count: int) -> jax.Array:
-    return jnp.full(point.shape, 1 / np.sqrt(1 + count))

@@ -1,0 +1,136 @@
+"""Joint-distribution test of the sweeps (Geweke 2004, J. Amer. Statist. Assoc. 99, 799-804).
+
+Scores are drawn anew from the states after each sweep. A sweep that leaves the posterior as it is then leaves
+the prior of every unknown as it is, whatever the scores; a wrong density, a missing Jacobian or a stale state
+moves it. Means and second moments of all unknowns are set beside the prior's own. What would fail it: a
+difference of more than four Monte Carlo standard errors in any of about 70 numbers (chance of one in a right
+sampler: one in 200), or fewer than 200 effective draws for any. Steps are learnt on the way and frozen first.
+"""
+
+from functools import partial
+
+import arviz_stats
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import bayesdyn as bd
+from bayesdyn.engines.gibbs import spreads
+from bayesdyn.engines.gibbs.draw import start
+from bayesdyn.engines.gibbs.steps import adapt, frozen, looks
+from bayesdyn.engines.gibbs.sweep import Sweep
+from bayesdyn.structure.prior_draws import draw_paths
+from bayesdyn.structure.problem import prepare
+from prior_studies import flat_measures
+from small_models import MODERATED
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")]
+
+WITHIN = """
+[model]
+name = "levels"
+paths = '''
+disclosure ~ empathy + mean(empathy) + lag(disclosure) + empathy:mean(rapport) + rapport
+disclosure ~ (1 + empathy | dyad) + (1 | session)
+'''
+[constructs]
+therapist = ["empathy"]
+client = ["disclosure"]
+dyad = ["rapport"]
+"""
+CONSTRUCTS = ("empathy", "disclosure", "rapport")
+SWEEPS, WARM, CHAINS = 100_000, 3_000, 2
+
+
+def scores_of(key, sweep, state, rows, factor):
+    """Scores of the states: errors correlated across constructs, se times exp(kappa / 2)."""
+    noise = jnp.einsum("cd,dtl->ctl", factor, jax.random.normal(key, state.states.shape))
+    sd = jnp.exp(sweep.kappa(state.unknowns) / 2)[:, None, None] / jnp.where(rows.rated > 0, rows.precision, 1.0)
+    return rows._replace(score=rows.rated * (state.states + sd * noise))
+
+
+def numbers(sweep, unknowns):
+    """Every unknown but the effects, whose covariance is among them, by name: squares too."""
+    found = {"free": unknowns.free, "mean": unknowns.level_mean, "kappa": unknowns.kappa_raw}
+    for name, (size, _) in sweep.priors.items():
+        point = unknowns.factors[name]
+        factor = spreads.factor_of(point, size)
+        sd = jnp.exp(point[:size])
+        covariance = factor @ factor.T
+        found[f"{name} sd"] = jnp.minimum(sd, 3.0)
+        found[f"{name} corr"] = (covariance / sd[:, None] / sd)[np.tril_indices(size, -1)]
+    for name, effect in unknowns.effects.items():
+        found[f"{name} effects"] = jnp.clip(effect[0], -3.0, 3.0)
+    values = jnp.concatenate([jnp.ravel(value) for value in found.values()])
+    names = [f"{name} {i}" for name, value in found.items() for i in range(value.size)]
+    return jnp.concatenate([values, values**2]), [*names, *(f"{name} squared" for name in names)]
+
+
+def prior_numbers(sweep, count, seed):
+    """The same for exact draws from the prior."""
+    rng = np.random.default_rng(seed)
+    paths = draw_paths(sweep.problem.spec, count, rng)
+    free = paths @ np.linalg.pinv(sweep.model.paths.pick).T
+    factors, effects = {}, {}
+    for name, (size, prior) in sweep.priors.items():
+        sd = np.abs(prior.sd * rng.standard_normal((count, size)))
+        rows, columns = np.tril_indices(size, -1)
+        beta = prior.eta + (size - 2 - columns) / 2
+        partial_corr = 2 * rng.beta(beta, beta, (count, len(rows))) - 1
+        factors[name] = np.concatenate([np.log(sd), np.arctanh(partial_corr)], axis=1)
+    for name, (groups, effect_count) in sweep.model.effect_counts.items():
+        factor = jax.vmap(lambda point, size=effect_count: spreads.factor_of(point, size))(jnp.asarray(factors[name]))
+        effects[name] = np.einsum("nij,ngj->ngi", factor, rng.standard_normal((count, groups, effect_count)))
+    mean_loc, mean_sd = 0.0, 1.0
+    level = mean_loc + mean_sd * rng.standard_normal((count, len(sweep.model.own)))
+    raw = rng.standard_normal((count, len(sweep.problem.constructs)))
+    unknowns = sweep_unknowns(free, level, effects, factors, raw)
+    return np.asarray(jax.vmap(lambda one: numbers(sweep, one)[0])(unknowns))
+
+
+def sweep_unknowns(*parts):
+    from bayesdyn.engines.gibbs.model import Unknowns
+
+    return Unknowns(*jax.tree.map(jnp.asarray, parts))
+
+
+@pytest.mark.parametrize(("model", "shape"), [(MODERATED, (5, 1, 4)), (WITHIN, (4, 2, 3))])
+def test_sweeps_leave_the_prior_as_it_is(model, shape):
+    measures = flat_measures(*shape, CONSTRUCTS, 5, missing=0.1, kappa_sd=0.5)
+    spec = bd.load_model(model)
+    with jax.enable_x64(True):
+        sweep = Sweep(prepare(measures, spec, "known"))
+        factor = jnp.linalg.cholesky(jnp.asarray(sweep.problem.error_corr))
+
+        def once(warm, carried, _):
+            state, rows = carried
+            state, kept, curvature = sweep(state, rows, None, warm & looks(state.steps.sweeps))
+            adapted = adapt(state.steps, kept.accepted, curvature)
+            state = state._replace(steps=jax.tree.map(partial(jnp.where, warm), adapted, state.steps))
+            key, own = jax.random.split(state.key)
+            rows = scores_of(own, sweep, state, rows, factor)
+            return (state._replace(key=key), rows), numbers(sweep, state.unknowns)[0]
+
+        run = jax.jit(
+            lambda warm, carried, count: jax.lax.scan(partial(once, warm), carried, None, length=count),
+            static_argnums=2,
+        )
+        every = []
+        for chain in range(CHAINS):
+            state, rows = start(sweep, 8, chain), sweep.rows()
+            (state, rows), _ = run(jnp.array(True), (state, rows), WARM)
+            state = state._replace(steps=frozen(state.steps))
+            _, values = run(jnp.array(False), (state, rows), SWEEPS)
+            every.append(np.asarray(values))
+        drawn = np.stack(every)
+        names = numbers(sweep, state.unknowns)[1]
+        exact = prior_numbers(sweep, 200_000, 3)
+    ess = np.array([float(arviz_stats.ess(drawn[..., k], method="mean")) for k in range(len(names))])
+    error = np.sqrt(exact.var(axis=0) * (1 / ess + 1 / len(exact)))
+    z = (drawn.mean(axis=(0, 1)) - exact.mean(axis=0)) / error
+    worst = np.argsort(-np.abs(z))[:5]
+    print({names[k]: round(float(z[k]), 2) for k in worst}, "least ESS", ess.min(), names[int(ess.argmin())])
+    print("numbers", len(names), "mean z^2", np.mean(z**2))
+    assert ess.min() > 200
+    assert np.abs(z).max() < 4
