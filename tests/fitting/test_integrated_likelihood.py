@@ -133,6 +133,25 @@ def test_a_dyad_that_moves_the_posterior_is_named():
     assert "kfold" in predicted.notes[-1]
 
 
+@pytest.mark.parametrize(("draws", "remedy"), [(20, "at least 26, 13 of each"), (25, "at least 26, 13")])
+def test_too_few_draws_to_leave_out_dyads_are_refused(fit, draws, remedy):
+    with pytest.raises(InputError, match=remedy):
+        bd.loo_dyads(fit, draws=draws)
+
+
+def test_a_fit_of_too_few_draws_is_refused(fit):
+    short = fit.isel(draw=slice(12))
+    with pytest.raises(InputError, match=r"keeps 12 draws of each of 2 chains\. Fit with draws=13"):
+        bd.loo_dyads(short)
+
+
+def test_the_least_number_of_draws_is_the_least_that_psis_takes():
+    enough, short = (conjugate()[0].isel(draw=slice(n)) for n in (13, 12))
+    assert len(leave_out(enough).by_dyad) == 20
+    with pytest.raises(ValueError, match="n_draws_tail"):
+        leave_out(short)
+
+
 def made(name, elpd, measures="same", scores=("y",)):
     import pandas as pd
 
