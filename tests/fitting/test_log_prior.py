@@ -131,9 +131,7 @@ def correlation(partial, size):
         factor[row, column] = value * np.sqrt(1 - np.sum(factor[row, :column] ** 2))
     for row in range(size):
         factor[row, row] = np.sqrt(1 - np.sum(factor[row, :row] ** 2))
-    corr = factor @ factor.T
-    np.fill_diagonal(corr, 1.0)  # exactly, as PyMC asks
-    return corr
+    return factor @ factor.T
 
 
 def test_lkj_is_normalised_and_that_of_pymc():
@@ -142,8 +140,11 @@ def test_lkj_is_normalised_and_that_of_pymc():
 
     assert quad(of_two, -1, 1)[0] == pytest.approx(1.0)
     corr = correlation(np.array([0.3, -0.4, 0.2, 0.1, 0.5, -0.2]), 4)
-    theirs = pm.logp(pm.LKJCorr.dist(n=4, eta=2.0), corr).eval(mode="FAST_COMPILE")
-    assert float(log_lkj(corr, 2.0)) == pytest.approx(float(theirs))
+    # PyMC's value is the Cholesky factor: its density has the Jacobian, L_ii to the n - i, i from 1.
+    factor = np.linalg.cholesky(corr)
+    theirs = float(pm.logp(pm.LKJCorr.dist(n=4, eta=2.0), factor).eval(mode="FAST_COMPILE"))
+    jacobian = np.sum(np.arange(3, -1, -1) * np.log(np.diag(factor)))
+    assert float(log_lkj(corr, 2.0)) == pytest.approx(theirs - jacobian)
 
 
 def test_a_joint_fit_is_refused(drawn):
