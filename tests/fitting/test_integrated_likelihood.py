@@ -50,6 +50,13 @@ def test_it_has_one_value_per_draw_and_dyad(fit, found):
     assert json.loads(found.attrs["scores"]) == ["disclosure", "empathy", "rapport", "self_negative"]
 
 
+def test_draws_stored_in_single_precision_are_evaluated_in_double(fit):
+    stored = fit.map_over_datasets(lambda group: group.astype("float32") if "chain" in group.dims else group)
+    assert posterior_of(stored)["level_mean"].dtype == np.float32
+    draws = hyperparameter_draws(posterior_of(stored), problem_of(fit))
+    assert {value.dtype for value in draws.values()} == {np.dtype("float64")}
+
+
 def test_a_fit_keeps_the_problem_that_it_solved(fit, measures):
     problem = problem_of(fit)
     solved = prepare(measures, bd.load_model(LINEAR), "known")
