@@ -3,10 +3,11 @@
 The public face, in the order of a study: :func:`read_transcripts`, :func:`rate`, :func:`read_ratings`,
 :func:`agreement`, :func:`measure` (or :func:`as_measures`), :func:`load_model`, :func:`simulate`,
 :func:`simulate_ratings`, :func:`prior`, :func:`fit`, :func:`summary`, :func:`predictive`,
-:func:`predictive_checks`, :func:`check_claims`, :func:`log_likelihood`, :func:`loo_dyads`, :func:`kfold`,
-:func:`compare`, :func:`sensitivity`, :func:`plan_ratings`, :func:`report`, :func:`load_example`; and two
-rooms: ``effects``, what follows from a fit, and ``simulating``, what simulated studies are described by. Each
-is imported when first used: ``import bayesdyn`` itself is light.
+:func:`predictive_checks`, :func:`check_claims`, :func:`log_likelihood`, :func:`log_prior`, :func:`loo_dyads`,
+:func:`kfold`, :func:`compare`, :func:`sensitivity`, :func:`plan_ratings`, :func:`report`,
+:func:`load_example`, and :func:`build_pymc`, the model to extend by hand; and two rooms: ``effects``, what
+follows from a fit, and ``simulating``, what simulated studies are described by. Each is imported when first
+used: ``import bayesdyn`` itself is light.
 """
 
 from importlib import import_module
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bayesdyn import effects as effects
+    from bayesdyn.engines.by_hand import build_pymc
     from bayesdyn.fitting.claims import check_claims
     from bayesdyn.fitting.comparing import compare, loo_dyads
     from bayesdyn.fitting.fit import fit
     from bayesdyn.fitting.folds import kfold
     from bayesdyn.fitting.likelihood import log_likelihood
+    from bayesdyn.fitting.log_priors import log_prior
     from bayesdyn.fitting.predicting import predictive, predictive_checks
     from bayesdyn.fitting.prior_group import prior
     from bayesdyn.fitting.summaries import summary
@@ -53,6 +56,8 @@ _HOMES = {
     "predictive_checks": "bayesdyn.fitting.predicting",
     "check_claims": "bayesdyn.fitting.claims",
     "log_likelihood": "bayesdyn.fitting.likelihood",
+    "log_prior": "bayesdyn.fitting.log_priors",
+    "build_pymc": "bayesdyn.engines.by_hand",
     "loo_dyads": "bayesdyn.fitting.comparing",
     "kfold": "bayesdyn.fitting.folds",
     "compare": "bayesdyn.fitting.comparing",
@@ -67,6 +72,7 @@ _ROOMS = {"effects": "bayesdyn.effects", "simulating": "bayesdyn.structure.simul
 __all__ = [
     "agreement",
     "as_measures",
+    "build_pymc",
     "check_claims",
     "compare",
     "fit",
@@ -74,6 +80,7 @@ __all__ = [
     "load_example",
     "load_model",
     "log_likelihood",
+    "log_prior",
     "loo_dyads",
     "measure",
     "plan_ratings",

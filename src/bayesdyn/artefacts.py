@@ -26,6 +26,7 @@ FORMAT = 1
 """Version of the artefact layout; raised when a stage can no longer read the files of the one before."""
 
 _PACKAGES = ("pymc", "nutpie", "numpyro", "blackjax", "jax", "arviz", "xarray", "pandas", "numpy", "openai")
+_STAMP = "bayesdyn_stamp"
 
 
 def sha256_text(text: str) -> str:
@@ -86,6 +87,11 @@ def versions() -> dict[str, str]:
 def stamp(kind: str, inputs: Mapping[str, str] | None = None) -> dict[str, object]:
     """Return the stamp of an artefact: its kind, the layout's version, package versions, input hashes."""
     return {"kind": kind, "format": FORMAT, "packages": versions(), "inputs": dict(inputs or {})}
+
+
+def stamped(kind: str, inputs: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the attribute that holds the stamp of a Dataset or DataTree."""
+    return {_STAMP: json.dumps(stamp(kind, inputs))}
 
 
 @contextmanager
@@ -182,10 +188,10 @@ def write_dataset(
     dataset: "xr.Dataset | xr.DataTree", path: str | Path, kind: str, inputs: Mapping[str, str] | None = None
 ) -> None:
     """Write a Dataset or DataTree as NetCDF with its stamp in the root attributes."""
-    stamped = dataset.copy()
-    stamped.attrs = {**dataset.attrs, "bayesdyn_stamp": json.dumps(stamp(kind, inputs))}
+    marked = dataset.copy()
+    marked.attrs = {**dataset.attrs, **stamped(kind, inputs)}
     with whole_file(path) as part:
-        stamped.to_netcdf(part, engine="h5netcdf")
+        marked.to_netcdf(part, engine="h5netcdf")
 
 
 def read_dataset(path: str | Path, kind: str) -> "xr.Dataset":
@@ -197,7 +203,7 @@ def read_dataset(path: str | Path, kind: str) -> "xr.Dataset":
         dataset = xr.load_dataset(path, engine="h5netcdf")
     except (OSError, ValueError, KeyError) as error:
         raise _damaged(path, kind, error) from None
-    check_stamp(_stamp_of(dataset.attrs, "bayesdyn_stamp"), path, kind)
+    check_stamp(_stamp_of(dataset.attrs, _STAMP), path, kind)
     return dataset
 
 
@@ -210,7 +216,7 @@ def read_tree(path: str | Path, kind: str) -> "xr.DataTree":
         tree = xr.load_datatree(path, engine="h5netcdf")
     except (OSError, ValueError, KeyError) as error:
         raise _damaged(path, kind, error) from None
-    check_stamp(_stamp_of(tree.attrs, "bayesdyn_stamp"), path, kind)
+    check_stamp(_stamp_of(tree.attrs, _STAMP), path, kind)
     return tree
 
 

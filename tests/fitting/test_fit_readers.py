@@ -92,9 +92,7 @@ def test_verdicts_follow_the_threshold(probability, expected):
 
 def test_prior_values_follow_overrides():
     spec = bd.load_model("chen2026")
-    narrow = bd.load_model(
-        spec.text.replace("[constructs]", '[priors]\nde = "normal(1, 0.01)"\n\n[constructs]')
-    )
+    narrow = bd.load_model(spec.text.replace("[priors]", '[priors]\nde = "normal(1, 0.01)"'))
     assert prior_values(narrow)["de"].mean() == pytest.approx(1.0, abs=0.001)
     assert prior_values(narrow)["dx"].std() == pytest.approx(0.5, abs=0.01)
 

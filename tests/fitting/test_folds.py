@@ -22,9 +22,11 @@ client = ["disclosure"]
 """
 WITHOUT = WITH.replace('"with"', '"without"').replace("0.6*empathy", "0*empathy")
 
+TIMED = WITH.replace('name = "with"', 'name = "timed"\ntime = "minutes"')
 
-def simulated():
-    spec = bd.load_model(WITH)
+
+def simulated(text=WITH):
+    spec = bd.load_model(text)
     return bd.simulate(spec, dyads=12, sessions=2, exchanges=8, reliability=0.8, random_seed=3)[0], spec
 
 
@@ -66,6 +68,48 @@ def test_scores_as_they_are_lose_their_rows():
     assert len(left.dyads) == 10
     assert left.endogenous == problem.endogenous == ("disclosure",)
     np.testing.assert_allclose(left.scale, problem.scale)
+
+
+@pytest.mark.parametrize("measurement", ["known", "none"])
+def test_a_fold_keeps_the_times_and_what_time_is_usual(measurement):
+    """Six dyads talk three times as slowly: without them the median step of the rest is another."""
+    measures, spec = simulated(TIMED)
+    slow = {f"d{d:02d}" for d in range(1, 7)}
+    assert slow < set(measures["dyad"].values)
+    pace = np.where(np.isin(measures["dyad"].values, sorted(slow)), 3.0, 1.0)
+    problem = prepare(measures.assign(minutes=measures["minutes"] * pace), spec, measurement)
+    again = prepare(measures_from(problem), problem.spec, measurement)
+    np.testing.assert_allclose(again.excess, problem.excess)
+    left = prepare(without(measures_from(problem), slow, measurement), problem.spec, measurement)
+    kept = ~np.isin(np.array(problem.dyads)[problem.dyad_of], sorted(slow))
+    rows = slice(None) if measurement == "none" else kept
+    np.testing.assert_allclose(left.excess[rows], problem.excess[kept])
+    assert left.usual_time != np.median(np.diff(problem.times)[(problem.previous[1:] >= 0) & kept[1:]])
+
+
+class ReachedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("asked", "taken"), [(None, "none"), ("two_stage", "two_stage")])
+def test_the_model_file_says_how_scores_are_taken_unless_the_call_does(asked, taken, monkeypatch):
+    def caught(problem, backend):
+        assert problem.measurement == taken
+        raise ReachedError
+
+    monkeypatch.setattr("bayesdyn.engines.pymc_engine.compile_problem", caught)
+    measures, _ = simulated()
+    spec = bd.load_model(WITH.replace('name = "with"', 'name = "with"\nmeasurement = "none"'))
+    with pytest.raises(ReachedError):
+        bd.kfold(measures, spec, folds=2, measurement=asked, random_seed=1)
+
+
+@pytest.mark.slow
+def test_a_model_with_time_is_folded():
+    measures, spec = simulated(TIMED)
+    settings = {"folds": 2, "draws": 20, "tune": 50, "likelihood_draws": 4, "random_seed": 5}
+    predicted = bd.kfold(measures, spec, **settings)
+    assert np.isfinite(predicted.by_dyad["elpd"]).all()
 
 
 def test_too_many_folds_are_refused():

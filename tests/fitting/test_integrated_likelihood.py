@@ -50,6 +50,13 @@ def test_it_has_one_value_per_draw_and_dyad(fit, found):
     assert json.loads(found.attrs["scores"]) == ["disclosure", "empathy", "rapport", "self_negative"]
 
 
+def test_draws_stored_in_single_precision_are_evaluated_in_double(fit):
+    stored = fit.map_over_datasets(lambda group: group.astype("float32") if "chain" in group.dims else group)
+    assert posterior_of(stored)["level_mean"].dtype == np.float32
+    draws = hyperparameter_draws(posterior_of(stored), problem_of(fit))
+    assert {value.dtype for value in draws.values()} == {np.dtype("float64")}
+
+
 def test_a_fit_keeps_the_problem_that_it_solved(fit, measures):
     problem = problem_of(fit)
     solved = prepare(measures, bd.load_model(LINEAR), "known")
@@ -131,6 +138,25 @@ def test_a_dyad_that_moves_the_posterior_is_named():
     assert predicted.bad_k >= 1
     assert "d0" in predicted.notes[-1]
     assert "kfold" in predicted.notes[-1]
+
+
+@pytest.mark.parametrize(("draws", "remedy"), [(20, "at least 26, 13 of each"), (25, "at least 26, 13")])
+def test_too_few_draws_to_leave_out_dyads_are_refused(fit, draws, remedy):
+    with pytest.raises(InputError, match=remedy):
+        bd.loo_dyads(fit, draws=draws)
+
+
+def test_a_fit_of_too_few_draws_is_refused(fit):
+    short = fit.isel(draw=slice(12))
+    with pytest.raises(InputError, match=r"keeps 12 draws of each of 2 chains\. Fit with draws=13"):
+        bd.loo_dyads(short)
+
+
+def test_the_least_number_of_draws_is_the_least_that_psis_takes():
+    enough, short = (conjugate()[0].isel(draw=slice(n)) for n in (13, 12))
+    assert len(leave_out(enough).by_dyad) == 20
+    with pytest.raises(ValueError, match="n_draws_tail"):
+        leave_out(short)
 
 
 def made(name, elpd, measures="same", scores=("y",)):

@@ -18,6 +18,7 @@ import pytest
 import bayesdyn as bd
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.draw import start
+from bayesdyn.engines.gibbs.model import Unknowns
 from bayesdyn.engines.gibbs.steps import adapt, frozen, looks
 from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.structure.prior_draws import draw_paths
@@ -46,7 +47,8 @@ SWEEPS, WARM, CHAINS = 100_000, 3_000, 2
 def scores_of(key, sweep, state, rows, factor):
     """Scores of the states: errors correlated across constructs, se times exp(kappa / 2)."""
     noise = jnp.einsum("cd,dtl->ctl", factor, jax.random.normal(key, state.states.shape))
-    sd = jnp.exp(sweep.kappa(state.unknowns) / 2)[:, None, None] / jnp.where(rows.rated > 0, rows.precision, 1.0)
+    se = 1 / jnp.where(rows.rated > 0, rows.precision, 1.0)
+    sd = jnp.exp(sweep.kappa(state.unknowns) / 2)[:, None, None] * se
     return rows._replace(score=rows.rated * (state.states + sd * noise))
 
 
@@ -79,20 +81,13 @@ def prior_numbers(sweep, count, seed):
         beta = prior.eta + (size - 2 - columns) / 2
         partial_corr = 2 * rng.beta(beta, beta, (count, len(rows))) - 1
         factors[name] = np.concatenate([np.log(sd), np.arctanh(partial_corr)], axis=1)
-    for name, (groups, effect_count) in sweep.model.effect_counts.items():
-        factor = jax.vmap(lambda point, size=effect_count: spreads.factor_of(point, size))(jnp.asarray(factors[name]))
-        effects[name] = np.einsum("nij,ngj->ngi", factor, rng.standard_normal((count, groups, effect_count)))
-    mean_loc, mean_sd = 0.0, 1.0
-    level = mean_loc + mean_sd * rng.standard_normal((count, len(sweep.model.own)))
+    for name, (groups, size) in sweep.model.effect_counts.items():
+        factor = jax.vmap(partial(spreads.factor_of, size=size))(jnp.asarray(factors[name]))
+        effects[name] = np.einsum("nij,ngj->ngi", factor, rng.standard_normal((count, groups, size)))
+    level = rng.standard_normal((count, len(sweep.model.own)))  # the prior of means is normal(0, 1)
     raw = rng.standard_normal((count, len(sweep.problem.constructs)))
-    unknowns = sweep_unknowns(free, level, effects, factors, raw)
+    unknowns = Unknowns(*jax.tree.map(jnp.asarray, (free, level, effects, factors, raw)))
     return np.asarray(jax.vmap(lambda one: numbers(sweep, one)[0])(unknowns))
-
-
-def sweep_unknowns(*parts):
-    from bayesdyn.engines.gibbs.model import Unknowns
-
-    return Unknowns(*jax.tree.map(jnp.asarray, parts))
 
 
 @pytest.mark.parametrize(("model", "shape"), [(MODERATED, (5, 1, 4)), (WITHIN, (4, 2, 3))])

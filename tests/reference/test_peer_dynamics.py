@@ -10,37 +10,12 @@ at about .001 SE.
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import bayesdyn as bd
 from bayesdyn.structure.problem import prepare
 from peer_modes import FLAT, slope_of_integral
-
-MODELS = {
-    1: "y1 ~ lag(y1) + (1 | dyad)",
-    2: "y1 + y2 ~ lag(y1) + lag(y2) + (1 | dyad)\ny1 ~~ y2",
-}
-CASES = {
-    "ar1": (1, (0, 1, 2, 3, 4)),
-    "ar1_gaps": (1, (0, 1, 2, 4, 6)),
-    "two_equations": (2, (0, 1, 2, 3, 4)),
-    "two_equations_error": (2, (0, 1, 2, 3, 4)),
-}
-
-
-def persons(folder, variables, times):
-    """Return one row per person and wave of the first 100 persons with all waves, in raw units."""
-    wide = (
-        pd.read_csv(folder / "longitudinal_reference" / "ctsem_AnomAuth.csv").iloc[:, :10].dropna().head(100)
-    )
-    waves = [
-        wide[[f"Y{v}_T{wave}" for v in range(1, variables + 1)]]
-        .set_axis([f"y{v}" for v in range(1, variables + 1)], axis=1)
-        .assign(dyad=wide.index.astype(str), session="1", t=t)
-        for wave, t in enumerate(times)
-    ]
-    return pd.concat(waves, ignore_index=True)
+from peer_panel import CASES, model, persons, their_names
 
 
 def covariance(estimate, kind, size):
@@ -61,15 +36,10 @@ def test_our_likelihood_is_flat_at_their_estimate(case, shared_data, root):
         persons(shared_data, size, times), {name: name for name in names},
         se={name: variance**0.5 for name, variance in error.items() if name in names},
     ).assign(shift=("construct", [0.0] * size), scale=("construct", [1.0] * size))  # fmt: skip
-    listed = ", ".join(f'"{name}"' for name in names)
-    spec = bd.load_model(
-        f'[model]\nname = "panel"\npaths = """\n{MODELS[size]}\n"""\n[constructs]\nclient = [{listed}]\n'
-        f'{FLAT}lag_own = "normal(0, 1e6)"\nlag_cross = "normal(0, 1e6)"\n'
-    )
+    spec = bd.load_model(model(size, f'{FLAT}lag_own = "normal(0, 1e6)"\nlag_cross = "normal(0, 1e6)"\n'))
     known = "error_variance" in peer
     problem = prepare(measures, spec, "known" if known else "none", kappa=False)
-    theirs = {f"y{i} ~ lag(y{j})": f"lag{i}{j}" for i in (1, 2)[:size] for j in (1, 2)[:size]}
-    theirs |= {f"y{i} ~ 1": f"mean{i}" for i in (1, 2)[:size]}
+    theirs = their_names(size)
     slopes = slope_of_integral(
         problem,
         {

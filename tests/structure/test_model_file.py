@@ -90,7 +90,7 @@ def test_every_preset_loads_names_its_lines_and_comes_back_from_text(name):
     lines = spec.text.split("\n")
     assert spec.paths
     assert all(str(path.term) in lines[path.line - 1] for path in spec.paths)
-    assert load_model(to_text(spec)) == spec
+    assert load_model(spec.to_text()) == spec
     check_names(spec, CONSTRUCTS)
 
 

@@ -1,11 +1,13 @@
 """Priors by class and by path."""
 
+import re
+
 import pytest
 
 import bayesdyn as bd
 from bayesdyn.errors import InputError
 from bayesdyn.structure.language.laws import with_default_laws
-from bayesdyn.structure.language.priors import parse_prior, resolve_priors
+from bayesdyn.structure.language.priors import DEFAULTS, parse_prior, resolve_priors
 
 CONSTRUCTS = ("disclosure", "self_negative", "outward_negative", "empathy", "exploration", "rapport")
 
@@ -23,6 +25,22 @@ def test_classes_of_lags_and_paths():
 
 
 @pytest.mark.parametrize(
+    "name", ["chen2026", "chen2026_within", "chen2026_naive", "chen2026_dynamic", "mediation"]
+)
+def test_models_that_write_their_priors_out_write_the_defaults(name):
+    written = dict(bd.load_model(name).priors)
+    # Every class but lags of several exchanges and time, which these models have not.
+    assert written == {of: prior for of, prior in DEFAULTS.items() if of not in ("lag_far", "decay")}
+
+
+def test_the_table_of_the_docs_has_the_defaults(root):
+    page = (root / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| `(\w+\([^`]*\))` \|", page, re.MULTILINE)
+    told = {name.strip("`"): prior for names, prior in rows for name in names.split(", ")}
+    assert told == dict(DEFAULTS)
+
+
+@pytest.mark.parametrize(
     "text", ["normal(0)", "norml(0, 1)", "normal(0, -1)", "lkj(x)", "normal 0 1", "half_normal(0)"]
 )
 def test_malformed_priors_say_what_is_wanted(text):
@@ -31,7 +49,7 @@ def test_malformed_priors_say_what_is_wanted(text):
 
 
 def test_overrides_by_class_label_and_path():
-    text = bd.load_model("chen2026").text
+    text = bd.load_model("chen2026_disclosure").text  # it leaves [priors] out
     lines = ['path = "normal(0, 1)"', 'de = "normal(0.2, 0.1)"', 'residual_sd = "half_normal(2)"']
     priors = "\n".join(["[priors]", *lines, "", "[constructs]"])
     spec = bd.load_model(text.replace("[constructs]", priors))
@@ -43,7 +61,7 @@ def test_overrides_by_class_label_and_path():
 
 
 def test_faults_of_priors_are_gathered():
-    text = bd.load_model("chen2026").text
+    text = bd.load_model("chen2026_disclosure").text  # it leaves [priors] out
     bad = '[priors]\npaht = "normal(0, 1)"\nde = "lkj(2)"\n\n[constructs]'
     with pytest.raises(InputError) as caught:
         resolve_priors(bd.load_model(text.replace("[constructs]", bad)))

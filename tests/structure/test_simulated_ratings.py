@@ -215,8 +215,9 @@ def test_the_rater_model_finds_what_the_ratings_were_made_with(spec):
         np.testing.assert_allclose(measures[name], truth[name], atol=tolerance, err_msg=name)
     sd = (measures["shared_error_upper"] - measures["shared_error_lower"]) / (2 * 1.645)
     z = ((measures["shared_error"] - truth["shared_error"]) / sd).values
-    print("shared error: z", z)
+    print("shared error: z", z, "sd", sd.values)
     assert (np.abs(z) < 4).all()
+    assert (sd < 0.03).all()
 
 
 def test_the_example_of_the_documentation_runs(root, capsys):

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 import bayesdyn as bd
+from bayesdyn.engines.pymc_engine import is_of_fit
 from bayesdyn.engines.pymc_model import build
 from bayesdyn.errors import InputError
 from bayesdyn.fitting.run import Settings, assemble
@@ -50,7 +51,8 @@ def fitted(spec, made):
     problem = prepare(measures, spec)
     model = build(problem)
     drawn = {}
-    kept = [str(one.name) for one in (*model.deterministics, *model.free_RVs) if "_raw" not in str(one.name)]
+    every = [str(one.name) for one in (*model.deterministics, *model.free_RVs)]
+    kept = [name for name in every if is_of_fit(name) or name == "latent"]
     for name in [name for name in kept if name in model.named_vars_to_dims]:
         coords = {dim: list(model.coords[dim]) for dim in model.named_vars_to_dims[name]}
         ones = np.ones((1, 1, *map(len, coords.values())))

@@ -20,7 +20,7 @@ def given_state(
     nearly independent, whatever the reliability. It is a change of variables, so it need not be exact.
     """
     c, v = problem.constructs.index(name), problem.endogenous.index(name)
-    noise = pm.Flat(f"{name}_noise", shape=len(problem.t), initval=np.zeros(len(problem.t)))
+    noise = pm.Flat(f"{name}_noise", shape=len(problem.t), initval=np.zeros(len(problem.t)), dims="exchange")
     ((factor, place),) = ((factor, block.index(v)) for block, factor in shared.residual if v in block)
     innovation, start = pt.sum(factor[place] ** 2), pt.sum(shared.start[v] ** 2)
     wider = residual_spread(problem, shared.effects)

@@ -14,7 +14,7 @@ further down a wrong density is higher than any right one, and a chain that gets
 """
 
 
-def covariance_factor(name: str, size: int, sd: float, eta: float) -> TensorVariable:
+def covariance_factor(name: str, size: int, sd: float, eta: float, dim: str | None = None) -> TensorVariable:
     """Return the Cholesky factor (size, size) of a covariance: half-normal SDs, LKJ correlations.
 
     The correlation's factor is built from canonical partial correlations, which are independent under an
@@ -22,23 +22,33 @@ def covariance_factor(name: str, size: int, sd: float, eta: float) -> TensorVari
     J. Multivariate Analysis 100, 1989-2001). PyMC's own LKJCholeskyCov has the same density
     (tests/engines) by a graph five times the size, and this model holds five of them. The factor bears
     ``name``, so that a graph can be evaluated at a given one.
+
+    With ``dim``, a dimension of the model in context with ``size`` labels, its SDs have that dimension, and
+    its partial correlations have ``<name>_pair``, labelled ``row, column``.
     """
-    scale = pm.HalfNormal(f"{name}_sd", sd, shape=size)
+    # A shape beside the dimension: one that PyMC takes from a dimension is unknown to JAX.
+    scale = pm.HalfNormal(f"{name}_sd", sd, shape=size, dims=dim)
     # One potential for all of a factor: PyTensor's Python mode adds up 32 terms of a density at most.
     inside = [pt.switch(scale < LEAST_SD, -np.inf, pt.zeros_like(scale))]
-    factor = scale[:, None] if size == 1 else _correlated(name, scale, size, eta, inside)
+    factor = scale[:, None] if size == 1 else _correlated(name, scale, size, eta, inside, dim)
     pm.Potential(f"{name}_lkj", pt.sum(pt.concatenate(inside)))
     factor.name = name
     return factor
 
 
 def _correlated(
-    name: str, scale: TensorVariable, size: int, eta: float, density: list[TensorVariable]
+    name: str,
+    scale: TensorVariable,
+    size: int,
+    eta: float,
+    density: list[TensorVariable],
+    dim: str | None,
 ) -> TensorVariable:
     """Return the factor of correlated rows; ``density`` receives the terms (pairs,) of its log density."""
     rows, columns = np.tril_indices(size, -1)
     # The sampler's space is atanh of the partial correlation; its Jacobian adds 1 to each exponent.
-    raw = pm.Flat(f"{name}_partial", shape=len(rows), initval=np.zeros(len(rows)))
+    pair = _pairs(name, dim, rows, columns)
+    raw = pm.Flat(f"{name}_partial", shape=len(rows), initval=np.zeros(len(rows)), dims=pair)
     # log(1 - tanh(x)^2), stable for large x.
     log_rest = 2 * (np.log(2.0) - pt.abs(raw) - pt.log1p(pt.exp(-2 * pt.abs(raw))))
     kept = pt.switch(log_rest < np.log(LEAST_REST), -np.inf, log_rest)
@@ -50,6 +60,17 @@ def _correlated(
     before = np.triu(np.ones((size, size)), 1)
     rest = pt.exp(0.5 * pt.dot(pt.dot(place, log_rest).reshape((size, size)), before))
     return scale[:, None] * partial * rest * np.tril(np.ones((size, size)))
+
+
+def _pairs(name: str, dim: str | None, rows: np.ndarray, columns: np.ndarray) -> str | None:
+    """Name the pairs of a dimension in the model in context, and return the name of theirs."""
+    if dim is None:
+        return None
+    model = pm.modelcontext(None)
+    labels = model.coords[dim]
+    pairs = [f"{labels[row]}, {labels[column]}" for row, column in zip(rows, columns, strict=True)]
+    model.add_coord(f"{name}_pair", pairs)
+    return f"{name}_pair"
 
 
 def normal_potential(name: str, value: TensorVariable, factor: TensorVariable, kept: np.ndarray) -> None:

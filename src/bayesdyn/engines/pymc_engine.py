@@ -130,19 +130,21 @@ def draw(
         posterior, stats = _ON_CHAINS[compiled.sampler](compiled.model, on_device(used), asked)
     else:
         posterior, stats = _by_nutpie(compiled.model, given, asked)
-    keep = [
-        name
-        for name in map(str, posterior.data_vars)
-        if name not in _RAW and not name.endswith(_RAW_ENDINGS) and "factor_" not in name
-    ]
+    keep = [name for name in map(str, posterior.data_vars) if is_of_fit(name)]
     stats = stats[[name for name in map(str, stats.data_vars) if name in STATS]]
-    named = posterior[keep].assign_coords(
-        {name: list(values) for name, values in coordinates(problem).items() if name in posterior.dims}  # type: ignore[call-overload]
+    named = posterior[keep]
+    named = named.assign_coords(
+        {name: list(values) for name, values in coordinates(problem).items() if name in named.dims}  # type: ignore[call-overload]
     )
     groups = {"posterior": named, "sample_stats": stats}
     if latent_draws:
         groups["latent"] = _latent(compiled, problem, posterior, latent_draws, random_seed)
     return xr.DataTree.from_dict(groups)
+
+
+def is_of_fit(name: str) -> bool:
+    """Return whether a fit keeps a variable; what others are made of stays in the sampler."""
+    return name not in _RAW and not name.endswith(_RAW_ENDINGS) and "factor_" not in name
 
 
 def _by_nutpie(

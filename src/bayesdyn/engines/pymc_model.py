@@ -23,7 +23,7 @@ from bayesdyn.engines.pymc_equations import (
     stability,
 )
 from bayesdyn.engines.pymc_raters import add_raters, rated_data
-from bayesdyn.structure.free_paths import free_paths
+from bayesdyn.structure.free_paths import free_names, free_paths
 from bayesdyn.structure.language.blocks import residual_blocks
 from bayesdyn.structure.language.priors import Priors, resolve_priors
 from bayesdyn.structure.language.terms import effect_names
@@ -126,7 +126,7 @@ def parts(problem: Problem) -> Parts:
     level_dyad, level_session = levels(problem, priors, path, effects, data)
     residual = _residual_factors(problem, priors)
     (sd,), (eta,) = priors["start_sd"].numbers, priors["correlation"].numbers
-    start = covariance_factor("start_factor", len(problem.endogenous), sd, eta)
+    start = covariance_factor("start_factor", len(problem.endogenous), sd, eta, "endogenous")
     pm.Deterministic("start_cov", start @ start.T, dims=("endogenous", "endogenous2"))
     stability(problem, path)
     kappa = None
@@ -153,8 +153,11 @@ def coordinates(problem: Problem) -> dict[str, object]:
         effects = list(effect_names(problem.spec, grouping.name))
         groups[grouping.name] = list(grouping.labels)
         groups[f"{grouping.name}_effect"] = groups[f"{grouping.name}_effect2"] = effects
+    blocks = enumerate(residual_blocks(problem.spec, problem.endogenous))
     return {
         **groups,
+        **{f"residual_block_{number}": [endogenous[v] for v in block] for number, block in blocks},
+        "free_path": free_names(problem.spec),
         "path_name": [path.name for path in problem.spec.paths],
         **({"rater": list(problem.rated_by.raters)} if problem.rated_by is not None else {}),
         "construct": list(problem.constructs),
@@ -226,7 +229,7 @@ def observed_means(problem: Problem, group: np.ndarray, groups: int) -> np.ndarr
 def _paths(problem: Problem, priors: Priors) -> TensorVariable:
     """Return the coefficients (path): free ones drawn once per label, fixed ones as constants."""
     free = free_paths(problem.spec, priors)
-    drawn = pm.Normal("path_free", free.loc, free.sd, shape=len(free.loc))
+    drawn = pm.Normal("path_free", free.loc, free.sd, shape=len(free.loc), dims="free_path")
     return pm.Deterministic("path", pt.dot(free.pick, drawn) + free.fixed, dims="path_name")
 
 
@@ -234,10 +237,11 @@ def _group_effects(problem: Problem, group: str, priors: Priors) -> TensorVariab
     """Return the effects (group, effect) with full covariance, non-centred."""
     names, labels = effect_names(problem.spec, group), problem.grouping(group).labels
     (sd,), (eta,) = priors["level_sd"].numbers, priors["correlation"].numbers
-    factor = covariance_factor(f"{group}_factor", len(names), sd, eta)
-    raw = pm.Normal(f"{group}_raw", 0.0, 1.0, shape=(len(labels), len(names)))
+    factor = covariance_factor(f"{group}_factor", len(names), sd, eta, f"{group}_effect")
+    dims = (group, f"{group}_effect")
+    raw = pm.Normal(f"{group}_raw", 0.0, 1.0, shape=(len(labels), len(names)), dims=dims)
     pm.Deterministic(f"{group}_cov", factor @ factor.T, dims=(f"{group}_effect", f"{group}_effect2"))
-    return pm.Deterministic(f"{group}_effects", raw @ factor.T, dims=(group, f"{group}_effect"))
+    return pm.Deterministic(f"{group}_effects", raw @ factor.T, dims=dims)
 
 
 def _latent(problem: Problem, data: dict[str, TensorVariable]) -> TensorVariable:
@@ -249,7 +253,8 @@ def _latent(problem: Problem, data: dict[str, TensorVariable]) -> TensorVariable
         return data["score"]
     # Flat here: the states' density is the law of their innovations, added as potentials below.
     if free.all():
-        raw = pm.Flat("latent_raw", shape=free.shape, initval=np.zeros(free.shape))
+        by = ("exchange", "construct")
+        raw = pm.Flat("latent_raw", shape=free.shape, initval=np.zeros(free.shape), dims=by)
         latent = data["latent_centre"] + data["latent_spread"] * raw
     else:
         rows, columns = np.nonzero(free)
@@ -265,7 +270,9 @@ def _residual_factors(problem: Problem, priors: Priors) -> tuple[tuple[tuple[int
     cov = pt.zeros((size, size))
     factors = []
     for number, block in enumerate(residual_blocks(problem.spec, problem.endogenous)):
-        factor = covariance_factor(f"residual_factor_{number}", len(block), sd, eta)
+        factor = covariance_factor(
+            f"residual_factor_{number}", len(block), sd, eta, f"residual_block_{number}"
+        )
         members = one_hot(np.array(block), size)
         cov = cov + members.T @ pt.dot(factor, factor.T) @ members
         factors.append((block, factor))

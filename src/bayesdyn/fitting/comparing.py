@@ -15,6 +15,9 @@ from scipy.special import logsumexp
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.likelihood import log_likelihood
 
+LEAST_DRAWS = 25
+"""PSIS fits the tail of the importance weights, a fifth of few draws, and needs five in it."""
+
 _ROUNDS, _ENOUGH = 10_000, 1e-10
 
 
@@ -80,8 +83,9 @@ def loo_dyads(
     Raises
     ------
     InputError
-        See :func:`log_likelihood`.
+        See :func:`log_likelihood`; fewer than 25 draws in all.
     """
+    _check_draws(fit, draws)
     seed = json.loads(fit.attrs["random_seed"]) if random_seed is None else random_seed
     found = log_likelihood(fit, measures, by="dyad", draws=draws, random_seed=seed)
     return leave_out(found)
@@ -200,6 +204,18 @@ def stacking_weights(elpd: np.ndarray) -> np.ndarray:
         if np.abs(weight - before).max() < _ENOUGH:
             break
     return weight
+
+
+def _check_draws(fit: xr.DataTree, draws: int) -> None:
+    chains, kept = (int(fit["posterior"].sizes[name]) for name in ("chain", "draw"))
+    least, faults = -(-LEAST_DRAWS // chains), FaultList()
+    if kept < least:
+        faults.add(
+            f"the fit keeps {kept} draws of each of {chains} chains", f"Fit with draws={least} or more"
+        )
+    elif draws // chains < least:
+        faults.add(f"draws is {draws}", f"Use at least {chains * least}, {least} of each of {chains} chains")
+    faults.raise_if_any("Cannot leave out dyads")
 
 
 def _se(values: np.ndarray) -> float:

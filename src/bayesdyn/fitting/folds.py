@@ -14,7 +14,7 @@ from bayesdyn.fitting.fits import posterior_of
 from bayesdyn.fitting.likelihood import hyperparameter_draws, likelihood_notes, scores_told
 from bayesdyn.fitting.run import Settings, run
 from bayesdyn.structure.language.spec import ModelSpec
-from bayesdyn.structure.problem import Problem, prepare
+from bayesdyn.structure.problem import Problem, measurement_of, prepare
 
 
 def kfold(
@@ -22,7 +22,7 @@ def kfold(
     spec: ModelSpec,
     *,
     folds: int = 10,
-    measurement: str = "known",
+    measurement: str | None = None,
     kappa: bool = True,
     draws: int = 500,
     tune: int = 500,
@@ -61,13 +61,13 @@ def kfold(
     from bayesdyn.engines.likelihood import build_likelihood
     from bayesdyn.engines.pymc_engine import compile_problem
 
-    problem = prepare(measures, spec, measurement, kappa=kappa)
+    problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
     faults = FaultList()
     if not 2 <= folds <= len(problem.dyads):
         faults.add(f"folds is {folds}", f"Use 2 to {len(problem.dyads)}, the number of dyads")
-    if measurement in ("propagated", "joint"):
+    if problem.measurement in ("propagated", "joint"):
         faults.add(
-            f"measurement is {measurement!r}",
+            f"measurement is {problem.measurement!r}",
             "Use known, two_stage or none: folds leave out scores, not ratings",
         )
     if likelihood_draws < chains:
@@ -82,9 +82,9 @@ def kfold(
             sys.stderr.write(f"fold {fold + 1} of {folds}\n")
             sys.stderr.flush()
         left_out = {problem.dyads[d] for d in np.flatnonzero(fold_of == fold)}
-        rest = without(every, left_out, measurement)
+        rest = without(every, left_out, problem.measurement)
         # By the problem's own spec: laws that all dyads together call for stay where a fold has no gap.
-        training = prepare(rest, problem.spec, measurement)
+        training = prepare(rest, problem.spec, problem.measurement)
         sampling, evaluating = (int(seed.generate_state(1)[0]) for seed in seeds[2 * fold : 2 * fold + 2])
         settings = Settings(draws, tune, chains, sampling, target_accept)
         fitted = run(compile_problem(training, backend), training, rest, settings)
@@ -130,12 +130,18 @@ def without(measures: xr.Dataset, dyads: set[str], measurement: str) -> xr.Datas
 
 
 def measures_from(problem: Problem) -> xr.Dataset:
-    """Return a problem as measures: filled gaps, coded covariates and the standardisation stay."""
+    """Return a problem as measures: filled gaps, coded covariates, units stay.
+
+    Units are those of the scores, and with ``time`` the usual time between two exchanges.
+    """
     rated = problem.rated
     labels = [problem.sessions[s] for s in problem.session_of]
     dyads = [problem.dyads[d] for d in problem.dyad_of]
     score = np.where(rated, problem.shift + problem.scale * problem.score, np.nan)
     covariates = {name: ("exchange", problem.covariate[:, q]) for q, name in enumerate(problem.covariates)}
+    timed = {}
+    if problem.spec.time:
+        timed = {problem.spec.time: ("exchange", problem.times), "usual_time": problem.usual_time}
     return xr.Dataset(
         {
             "score": (("exchange", "construct"), score),
@@ -145,6 +151,7 @@ def measures_from(problem: Problem) -> xr.Dataset:
             "kappa_sd": ("construct", problem.kappa_sd),
             "error_corr": (("construct", "construct2"), problem.error_corr),
             **covariates,
+            **timed,
         },
         coords={
             "construct": list(problem.constructs),

@@ -144,7 +144,8 @@ def hyperparameter_draws(
         "path", "level_mean", "kappa", "decay", "start_cov", "dyad_cov", "session_cov", "dyad_effects",
         *RATER_NAMES, "token_weight",
     )  # fmt: skip
-    values = {name: stacked[name].values for name in names if name in stacked}
+    # A fit may have been stored in single precision, as the sample study is; densities are in double.
+    values = {name: stacked[name].values.astype(np.float64) for name in names if name in stacked}
     values["residual_cov"] = _residual_cov(stacked, problem)
     if problem.spec.centring == "grand":
         values["grand_centre"] = grand_centre(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from bayesdyn.artefacts import sha256_dataset, sha256_text, versions
+from bayesdyn.artefacts import sha256_dataset, sha256_text, stamped, versions
 from bayesdyn.structure.data.rated import as_measured
 from bayesdyn.structure.language.model_text import to_text
 from bayesdyn.structure.problem import Problem
@@ -178,6 +178,7 @@ def _attributes(problem: Problem, measures: xr.Dataset, settings: Settings) -> d
     notes = list(dict.fromkeys([*json.loads(measures.attrs.get("notes", "[]")), *problem.notes]))
     told = ("draws", "tune", "chains", "target_accept")
     found = versions()
+    inputs = {"measures": sha256_dataset(measures), "model": sha256_text(text)}
     of_raters = {RATER_PRIORS: measures.attrs[RATER_PRIORS]} if problem.rated_by is not None else {}
     return {
         **of_raters,
@@ -189,8 +190,10 @@ def _attributes(problem: Problem, measures: xr.Dataset, settings: Settings) -> d
         "random_seed": json.dumps(settings.random_seed),
         "settings": json.dumps({name: getattr(settings, name) for name in told}),
         "versions": json.dumps(found),
-        "inputs": json.dumps({"measures": sha256_dataset(measures), "model": sha256_text(text)}),
+        "inputs": json.dumps(inputs),
         "notes": json.dumps(notes),
         "identification": str(measures.attrs.get("identification", "")),
         "interval": json.dumps({"ci_kind": "eti", "ci_prob": 0.95}),
+        # So that a plain to_netcdf gives a file that every stage reads.
+        **stamped("fit", inputs),
     }

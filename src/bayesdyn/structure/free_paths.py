@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesdyn.structure.language.priors import Priors
-from bayesdyn.structure.language.spec import ModelSpec
+from bayesdyn.structure.language.spec import ModelSpec, Path
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,14 @@ class FreePaths:
     sd: NDArray[np.float64]
 
 
+def free_names(spec: ModelSpec) -> list[str]:
+    """Return the name of each free coefficient (F,): the label that paths share, else the path's own."""
+    return list(dict.fromkeys(_key(path) for path in spec.paths if path.fixed is None))
+
+
 def free_paths(spec: ModelSpec, priors: Priors) -> FreePaths:
-    """Return the free coefficients of a spec; paths that share a label share one."""
-    keys = [path.label or path.name for path in spec.paths]
-    free = list(dict.fromkeys(key for key, path in zip(keys, spec.paths, strict=True) if path.fixed is None))
+    """Return the free coefficients of a spec, in the order of :func:`free_names`."""
+    keys, free = [_key(path) for path in spec.paths], free_names(spec)
     first = {key: path for key, path in reversed(list(zip(keys, spec.paths, strict=True)))}
     numbers = np.array([priors.of_path(spec, first[key]).numbers for key in free]).reshape(len(free), 2)
     fixed = np.array([path.fixed if path.fixed is not None else 0.0 for path in spec.paths])
@@ -39,3 +43,7 @@ def free_paths(spec: ModelSpec, priors: Priors) -> FreePaths:
         if path.fixed is None:
             pick[p, free.index(key)] = 1.0
     return FreePaths(pick, fixed, numbers[:, 0], numbers[:, 1])
+
+
+def _key(path: Path) -> str:
+    return path.label or path.name

@@ -18,7 +18,7 @@ from bayesdyn.structure.data.levels import check_means, few_groups, level_notes,
 from bayesdyn.structure.data.rated import Rated, check_rated, read_rated
 from bayesdyn.structure.data.rows import check_scores, complete_rows, filled_values
 from bayesdyn.structure.data.standardising import one_error, standardisation
-from bayesdyn.structure.data.timing import excess_time, read_times
+from bayesdyn.structure.data.timing import excess_time, read_times, usual_time
 from bayesdyn.structure.language.blocks import check_blocks
 from bayesdyn.structure.language.laws import with_default_laws
 from bayesdyn.structure.language.model_file import check_names
@@ -59,6 +59,8 @@ class Problem:
         Every term as products of factor columns.
     times
         (N,) time of each exchange where the model has time, else its number.
+    usual_time
+        Time between two exchanges at which paths of lags hold as they are.
     groupings
         What effects can vary by; dyads and sessions always.
     rated_by
@@ -90,6 +92,7 @@ class Problem:
     scale: np.ndarray
     terms: TermTable
     times: np.ndarray
+    usual_time: float
     groupings: tuple[Grouping, ...]
     rated_by: Rated | None = None
     notes: tuple[str, ...] = ()
@@ -107,7 +110,7 @@ class Problem:
     @property
     def excess(self) -> np.ndarray:
         """(N, K) how much more time than usual lies behind each lag (:func:`.data.timing.excess_time`)."""
-        return excess_time(self.times, self.position, self.spec.order)
+        return excess_time(self.times, self.position, self.spec.order, self.usual_time)
 
     def grouping(self, name: str) -> Grouping:
         """Return the groups of that name: dyads, sessions, or those that a covariate names."""
@@ -244,6 +247,7 @@ def prepare(
         scale=scale,
         terms=tabulate(full, constructs, covariates, endogenous),
         times=times,
+        usual_time=usual_time(times, previous >= 0, measures),
         groupings=groupings,
         rated_by=read_rated(measures, constructs, row, shift, scale) if measurement == "joint" else None,
         notes=tuple(notes),

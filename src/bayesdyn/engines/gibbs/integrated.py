@@ -3,9 +3,9 @@
 Given states, 240,000 exchanges tell an error variance, a residual variance and paths to a thousandth; what
 the scores tell is far less, and a chain that draws each given the other creeps. So before a construct's
 states are drawn, everything that they enter with moves on the density in which they are integrated out, given
-all other constructs' states: the scale of their errors (kappa), their row of the residuals' and of the starts'
-covariance, the coefficients of the terms that hold them (partial collapsing: van Dyk & Park 2008, J. Amer.
-Statist. Assoc. 103, 790-796). The states are redrawn at once, as validity asks.
+all other constructs' states: the scale of their errors (kappa), their row of the residuals' and of the
+starts' covariance, the coefficients of the terms that hold them (partial collapsing: van Dyk & Park 2008, J.
+Amer. Statist. Assoc. 103, 790-796). The states are redrawn at once, as validity asks.
 """
 
 from collections.abc import Callable, Mapping

@@ -47,10 +47,24 @@ def read_times(
     return times
 
 
-def excess_time(times: Floats, position: Floats, order: int) -> Floats:
-    """Return how much more time than usual lies between an exchange and those before it.
+def usual_time(times: Floats, later: np.ndarray, measures: xr.Dataset | None = None) -> float:
+    """Return the usual time between two exchanges: what the measures fix it at, else the median.
 
-    The usual time between two exchanges is the median over the corpus.
+    Parameters
+    ----------
+    times, later
+        (N,) time of each exchange, and whether its session has one before it.
+    measures
+        May hold ``usual_time``, a number: part of a corpus is to mean by its paths what the whole does.
+    """
+    if measures is not None and "usual_time" in measures:
+        return float(measures["usual_time"])
+    steps = np.diff(times)[later[1:]]
+    return float(np.median(steps)) if steps.size else 1.0
+
+
+def excess_time(times: Floats, position: Floats, order: int, usual: float) -> Floats:
+    """Return how much more time than usual lies between an exchange and those before it.
 
     Parameters
     ----------
@@ -58,14 +72,14 @@ def excess_time(times: Floats, position: Floats, order: int) -> Floats:
         (N,) time of each exchange, and its place in its session, from 0.
     order
         K, the longest lag.
+    usual
+        Time that usually lies between two exchanges (:func:`usual_time`).
 
     Returns
     -------
     numpy.ndarray
         (N, K): time since k exchanges before, in usual times, less k; 0 where there is none in the session.
     """
-    steps = np.diff(times)[position[1:] > 0]
-    usual = np.median(steps) if steps.size else 1.0
     lags = np.arange(1, order + 1)
     earlier = np.maximum(np.arange(len(times))[:, None] - lags, 0)
     return np.where(position[:, None] >= lags, (times[:, None] - times[earlier]) / usual - lags, 0.0)

@@ -147,6 +147,12 @@ class ModelSpec:
         }
         return tuple(name for name in constructs if self.party(name) != "client" and name not in moved)
 
+    def to_text(self) -> str:
+        """Return a model file that reads back as this model (:func:`.model_text.to_text`)."""
+        from bayesdyn.structure.language.model_text import to_text  # it imports this module
+
+        return to_text(self)
+
     def to_latex(self, constructs: Iterable[str] | None = None) -> str:
         """Return the equations as LaTeX (:func:`.latex.latex_of`)."""
         from bayesdyn.structure.language.latex import latex_of  # it imports this module

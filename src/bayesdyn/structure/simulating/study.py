@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.data.levels import merge_levels
-from bayesdyn.structure.data.timing import excess_time
+from bayesdyn.structure.data.timing import excess_time, usual_time
 from bayesdyn.structure.language.blocks import check_blocks
 from bayesdyn.structure.language.laws import with_default_laws
 from bayesdyn.structure.language.model_file import check_names
@@ -168,7 +168,8 @@ def draw_study(plan: Plan, rng: Streams) -> Study:
     left = None
     if plan.spec.time:
         drawn[plan.spec.time] = draw_times(index, rng.time)
-        excess = excess_time(drawn[plan.spec.time], index["t"].to_numpy(), plan.spec.order)
+        times, position = drawn[plan.spec.time], index["t"].to_numpy()
+        excess = excess_time(times, position, plan.spec.order, usual_time(times, position > 0))
         left = np.exp(-plan.decay * excess)
     faults.raise_if_any(TITLE)
     levels = draw_levels(plan.spec, index, plan.covs.levels, rng.level)
