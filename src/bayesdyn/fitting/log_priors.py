@@ -12,7 +12,6 @@ from bayesdyn.fitting.likelihood import problem_of
 from bayesdyn.structure.free_paths import free_names
 from bayesdyn.structure.language.blocks import residual_blocks
 from bayesdyn.structure.language.priors import Priors, path_class, resolve_priors
-from bayesdyn.structure.language.terms import residual_blocks
 from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.quantities import join_residual_cov
 
