@@ -6,6 +6,7 @@ import pytest
 
 import bayesdyn as bd
 from bayesdyn.errors import InputError
+from bayesdyn.structure.language.blocks import residual_blocks
 from bayesdyn.structure.language.model_text import to_text
 from bayesdyn.structure.problem import prepare
 
@@ -407,3 +408,13 @@ def test_times_that_do_not_grow_are_refused(times, message):
     with pytest.raises(InputError) as error:
         prepare(measures, spec)
     assert message in str(error.value)
+
+
+def test_predictors_that_nobody_declared_covary_as_declared_ones_do():
+    written = "[model]\nname = 's'\npaths = 'disclosure ~ empathy + empathy:rapport + lag(disclosure)'\n"
+    for text in (written, written + "[constructs]\ntherapist = ['empathy', 'rapport']\n"):
+        spec = bd.load_model(text)
+        measures, _ = bd.simulate(spec, dyads=6, random_seed=1)
+        problem = prepare(measures, spec, "known")
+        assert problem.endogenous == ("empathy", "rapport", "disclosure")
+        assert residual_blocks(problem.spec, problem.endogenous) == ((0, 1), (2,))

@@ -36,4 +36,8 @@ def with_default_laws(spec: ModelSpec, constructs: Iterable[str]) -> ModelSpec:
             if (name, term.key) not in written:
                 paths.append(Path(name, term, origin="default"))
         varying += [Varying(name, group) for group in ("dyad", "session") if (name, group) not in grouped]
-    return replace(spec, paths=tuple(paths), varying=tuple(varying))
+    # Who shows a construct is settled by what was written: a law makes an outcome of a predictor, and an
+    # outcome that nobody declared would be the client's.
+    declared = dict(spec.parties)
+    parties = (*spec.parties, *((name, spec.party(name)) for name in known if name not in declared))
+    return replace(spec, paths=tuple(paths), varying=tuple(varying), parties=parties)
