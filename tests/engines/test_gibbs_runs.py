@@ -2,13 +2,14 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
 
 import bayesdyn as bd
 from bayesdyn.engines.gibbs import draw as module
-from bayesdyn.errors import EngineError
+from bayesdyn.errors import DataWarning, EngineError
 from bayesdyn.fitting.diagnostics import diagnose
 from small_models import MODERATED
 
@@ -114,8 +115,10 @@ def test_a_run_stops_when_it_has_what_was_asked(measures):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"until": {"ess": 400}}, "until is not for engine 'auto'"),
-        ({"resume": "somewhere"}, "resume is not for engine 'auto'"),
+        ({"until": {"ess": 400}}, "until is not for engine 'pymc'"),
+        ({"resume": "somewhere"}, "resume is not for engine 'pymc'"),
+        ({"device": "gpu"}, "device 'gpu' is not for engine 'pymc'"),
+        ({"engine": "jax", "device": "tpu"}, "device 'tpu' is unknown"),
         ({"engine": "jax", "until": {"rhat": 0.9}}, "rhat 0.9"),
         ({"engine": "jax", "until": {"iterations": 5}}, "'iterations'"),
         ({"engine": "jax", "measurement": "propagated"}, "propagated"),
@@ -127,3 +130,29 @@ def test_a_run_stops_when_it_has_what_was_asked(measures):
 def test_what_is_refused(measures, given, said):
     with pytest.raises(EngineError, match=said):
         bd.fit(measures, bd.load_model(MODERATED), random_seed=1, **given)
+
+
+def test_a_gpu_that_is_not_there_is_told(measures):
+    if any(device.platform == "gpu" for device in jax.devices()):
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(EngineError, match="JAX sees no gpu here"):
+        bd.fit(measures, bd.load_model(MODERATED), engine="jax", device="gpu", random_seed=1)
+
+
+def test_a_run_that_memory_cannot_hold_is_refused(measures, monkeypatch):
+    monkeypatch.setattr(module, "free_memory", lambda: 1000.0)
+    with pytest.raises(EngineError, match=r"needs about \d+\.\d GiB of memory, and 0\.0 are free"):
+        bd.fit(measures, bd.load_model(MODERATED), **RUN)
+
+
+def test_auto_takes_the_sweeps_for_many_exchanges_and_says_where_it_cannot(measures, monkeypatch):
+    from bayesdyn.fitting import fit as fitting
+
+    monkeypatch.setattr(fitting, "MANY", 40)
+    auto = {**RUN, "engine": "auto"}
+    assert bd.fit(measures, bd.load_model(MODERATED), **auto).attrs["engine"] == "jax"
+    far = bd.load_model(MODERATED.replace("lag(disclosure)", "lag(disclosure) + lag(disclosure, 2)"))
+    with pytest.warns(DataWarning, match="sweeps cannot do a lag of more than one exchange"):
+        fit = bd.fit(measures, far, measurement="known", draws=4, tune=4, chains=2, random_seed=1)
+    assert fit.attrs["engine"] == "pymc"
+    assert any("sweeps cannot do" in note for note in json.loads(fit.attrs["notes"]))

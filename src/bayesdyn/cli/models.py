@@ -59,6 +59,7 @@ def fit(
         float | None, typer.Option(help="engine jax: stop at this least ESS, and R-hat 1.01.")
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="engine jax: folder of checkpoints.")] = None,
+    device: Annotated[str, typer.Option(help="engine jax: cpu, gpu or auto.")] = "auto",
     out: Out = Path("fit.nc"),
 ) -> None:
     """Draw from the posterior of a structural model.
@@ -79,6 +80,7 @@ def fit(
         engine=engine, draws=draws, tune=tune, chains=chains, random_seed=random_seed, kappa=kappa,
         target_accept=target_accept, backend=backend, sampler=sampler,
         latent_draws=latent_draws, until=None if until_ess is None else {"ess": until_ess}, resume=resume,
+        device=device,
         progress=True,
     )  # fmt: skip
     write_dataset(fitted, out, "fit")

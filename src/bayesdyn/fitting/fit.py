@@ -15,6 +15,9 @@ from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.problem import Problem, measurement_of, prepare
 
 ENGINES = ("auto", "pymc", "jax")
+DEVICES = ("auto", "cpu", "gpu")
+MANY = 5000
+"""Exchanges from which on ``auto`` takes the sweeps."""
 IMPUTATIONS = 20
 
 
@@ -36,6 +39,7 @@ def fit(
     imputations: int = IMPUTATIONS,
     until: Mapping[str, float] | None = None,
     resume: str | Path | None = None,
+    device: str = "auto",
     progress: bool = False,
 ) -> xr.DataTree:
     """Draw from the posterior of a structural model.
@@ -60,7 +64,9 @@ def fit(
     engine
         ``pymc``, the reference engine, which fits every model; ``jax``, Gibbs sweeps of our own
         (:mod:`bayesdyn.engines.gibbs`): the same posterior for linear laws with lags of one exchange, at a
-        cost that large corpora can pay. It refuses what it cannot do. ``auto`` is ``pymc`` at present.
+        cost that large corpora can pay. It refuses what it cannot do. ``auto`` takes the sweeps from 5,000
+        exchanges up, and the reference engine below, and where the sweeps cannot do what the model holds:
+        then a note says what that is.
     draws, tune, chains
         Kept draws and warm-up draws of each chain, number of chains.
     random_seed
@@ -81,12 +87,14 @@ def fit(
         With ``propagated``: at how many draws of the rater parameters the model is fitted; each has a warm-up
         of its own, and ``draws`` are dealt among them.
     until
-        With ``engine="jax"``: stop before ``draws`` when all paths, means, covariances and kappa have at
+        With sweeps: stop before ``draws`` when all paths, means, covariances and kappa have at
         least ``ess`` effective draws (bulk; 400 where only ``rhat`` is given) and an R-hat of at most
         ``rhat`` (1.01).
     resume
         With ``engine="jax"``: a folder that keeps checkpoints, one every 50 sweeps. If it holds one of the
         same fit, the run goes on from there, and gives the draws of a run that was never interrupted.
+    device
+        With sweeps: ``cpu``, ``gpu``, or ``auto``: what JAX takes.
     progress
         Show a progress bar on stderr.
 
@@ -115,19 +123,22 @@ def fit(
     InputError
         Faults of the measures or the model: see :func:`bayesdyn.structure.problem.prepare`.
     EngineError
-        An unknown engine, a model that it cannot fit, a sampler that is not installed, or a checkpoint of
-        another fit.
+        An unknown engine, a model that it cannot fit, a sampler that is not installed, a checkpoint of
+        another fit, a device that is not there, or a study that memory cannot hold.
     """
     from bayesdyn.engines.pymc_engine import compile_problem
 
-    _check_settings(engine, backend, sampler, draws, tune, chains)
-    _check_run(engine, sampler, chains, until, resume)
+    _check_settings(engine, backend, sampler, device, draws, tune, chains)
     problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
+    if engine == "auto":
+        engine, problem = _chosen(problem, sampler)
+    _check_run(engine, sampler, chains, until, resume, device)
     if problem.notes:
         warn("\n".join(problem.notes), DataWarning, stacklevel=2)
     settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws, sampler)
     if engine == "jax":
-        return _by_sweeps(problem, measures, replace(settings, engine=engine), until, resume, progress)
+        swept = replace(settings, engine=engine)
+        return _by_sweeps(problem, measures, swept, until, resume, device, progress)
     if problem.measurement == "propagated":
         return fit_propagated(
             measures, spec, settings, backend=backend, imputations=imputations, progress=progress
@@ -136,12 +147,29 @@ def fit(
     return run(compiled, problem, measures, settings, progress=progress)
 
 
+def _chosen(problem: Problem, sampler: str) -> tuple[str, Problem]:
+    """Return the engine for a problem, and the problem with a note where it is not the one for its size."""
+    from bayesdyn.engines.gibbs.expansion import obstacles
+
+    if len(problem.t) < MANY or sampler != "nutpie":
+        return "pymc", problem
+    found = obstacles(problem)
+    if not found:
+        return "jax", problem
+    note = (
+        f"Fitted by the reference engine, which takes long for {len(problem.t):,} exchanges: the sweeps "
+        f"cannot do {' and '.join(found)}."
+    )
+    return "pymc", replace(problem, notes=(*problem.notes, note))
+
+
 def _by_sweeps(
     problem: Problem,
     measures: xr.Dataset,
     settings: Settings,
     until: Mapping[str, float] | None,
     resume: str | Path | None,
+    device: str,
     progress: bool,
 ) -> xr.DataTree:
     from bayesdyn.engines.gibbs.checkpoint import Checkpoint
@@ -155,6 +183,7 @@ def _by_sweeps(
         settings.random_seed,
         latent_draws=settings.latent_draws,
         until=Until(**until) if until is not None else None,
+        device=device,
         progress=progress,
     )
     if resume is not None:
@@ -166,9 +195,16 @@ def _by_sweeps(
 
 
 def _check_run(
-    engine: str, sampler: str, chains: int, until: Mapping[str, float] | None, resume: str | Path | None
+    engine: str,
+    sampler: str,
+    chains: int,
+    until: Mapping[str, float] | None,
+    resume: str | Path | None,
+    device: str,
 ) -> None:
     faults = FaultList()
+    if engine == "pymc" and device != "auto":
+        faults.add(f"device {device!r} is not for engine 'pymc'", 'Use engine="jax", or leave device out')
     if engine == "jax" and sampler != "nutpie":
         faults.add(f"sampler {sampler!r} is not for engine 'jax', which sweeps", 'Use engine="pymc"')
     if until is not None and chains < 2:
@@ -185,8 +221,12 @@ def _check_run(
     faults.raise_if_any("Cannot fit", EngineError)
 
 
-def _check_settings(engine: str, backend: str, sampler: str, draws: int, tune: int, chains: int) -> None:
+def _check_settings(
+    engine: str, backend: str, sampler: str, device: str, draws: int, tune: int, chains: int
+) -> None:
     faults = FaultList()
+    if device not in DEVICES:
+        faults.add(f"device {device!r} is unknown", f"Use one of {', '.join(DEVICES)}")
     if engine not in ENGINES:
         faults.add(f"engine {engine!r} is unknown", f"Use one of {', '.join(ENGINES)}")
     if backend not in ("jax", "numba"):

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +16,7 @@ import xarray as xr
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.checkpoint import Checkpoint, Standing, filled_as, leaves_of
 from bayesdyn.engines.gibbs.convergence import Until, reached_by
+from bayesdyn.engines.gibbs.devices import free_memory, needed_by, on_device
 from bayesdyn.engines.gibbs.expansion import obstacles
 from bayesdyn.engines.gibbs.model import Unknowns
 from bayesdyn.engines.gibbs.named import posterior_of, stats_of
@@ -23,10 +25,13 @@ from bayesdyn.engines.gibbs.sums import Rows, Sums, columns_of
 from bayesdyn.engines.gibbs.sweep import Kept, State, Sweep
 from bayesdyn.errors import EngineError, FaultList
 from bayesdyn.machine import available_cores
+from bayesdyn.measures.compiled import kept_on_disk
 from bayesdyn.structure.problem import Problem
 
 BLOCK = 50
 """Sweeps between two looks at the chains."""
+MANY = 5000
+"""Exchanges from which on the states are of single precision: their rounding is far below their noise."""
 _TELL_EVERY_S = 10.0
 
 
@@ -39,7 +44,9 @@ class Asked:
     draws, tune, chains, random_seed
         Kept draws and warm-up of each chain; both end with a block of :data:`BLOCK` sweeps.
     dtype
-        Of the states; everything else is float64.
+        Of the states; everything else is float64. None: float32 from :data:`MANY` exchanges up.
+    device
+        ``cpu``, ``gpu``, or ``auto``: what JAX takes.
     latent_draws
         How many draws of the states to keep, from the ends of blocks.
     until
@@ -54,7 +61,8 @@ class Asked:
     tune: int
     chains: int
     random_seed: int
-    dtype: str = "float64"
+    dtype: str | None = None
+    device: str = "auto"
     latent_draws: int = 0
     until: Until | None = None
     checkpoint: Checkpoint | None = None
@@ -73,14 +81,21 @@ def draw_gibbs(problem: Problem, asked: Asked) -> xr.DataTree:
     Raises
     ------
     EngineError
-        If the problem holds what the sweeps cannot do, or the checkpoint is of another run.
+        If the problem holds what the sweeps cannot do, the checkpoint is of another run, the device is not
+        there, or the run would not fit into memory.
     """
     faults = FaultList()
     for obstacle in obstacles(problem):
         faults.add(f"it has {obstacle}", 'Use engine="pymc"')
     faults.raise_if_any(f'engine="jax" cannot fit model {problem.spec.name!r}', EngineError)
     jax.config.update("jax_enable_x64", True)
-    return _Run(Sweep(problem, asked.dtype), asked).whole()
+    dtype = asked.dtype or ("float32" if len(problem.t) >= MANY else "float64")
+    sweep = Sweep(problem, dtype)
+    # Kept programs hold who belongs to which session and dyad, as numbers. Scores are arguments, but for
+    # those of constructs without a law, which only scores as they are have.
+    kept = kept_on_disk() if sweep.noisy else nullcontext()
+    with on_device(asked.device), kept:
+        return _Run(sweep, asked).whole()
 
 
 def start(sweep: Sweep, seed: int, chain: int) -> State:
@@ -167,7 +182,30 @@ class _Run:
 
     def _compiled(self) -> Callable[..., tuple[State, Kept]]:
         block = jax.jit(partial(run_block, self.sweep, self.block))
-        return block.lower(jnp.array(True), self.states[0], self.rows, self.given).compile()
+        compiled = block.lower(jnp.array(True), self.states[0], self.rows, self.given).compile()
+        self._check_memory(needed_by(compiled))
+        return compiled
+
+    def _check_memory(self, by_chain: float) -> None:
+        """Refuse a run that would not fit: ``by_chain`` bytes while a chain does a block.
+
+        Raises
+        ------
+        EngineError
+            With what is needed, and what is there.
+        """
+        asked, free = self.asked, free_memory()
+        of_draw = sum(leaf.nbytes for leaf in jax.tree.leaves(Kept(self.states[0].unknowns, jnp.zeros(9))))
+        # Draws are joined at the end: they stand there twice.
+        needed = by_chain * min(available_cores(), asked.chains) + 2 * of_draw * asked.draws * asked.chains
+        if free is None or needed < free:
+            return
+        faults = FaultList()
+        faults.add(
+            f"it needs about {needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} are free",
+            "Ask for fewer draws or chains, or use a machine with more memory",
+        )
+        faults.raise_if_any(f"Cannot fit model {self.sweep.problem.spec.name!r}", EngineError)
 
     def _advance(self, pool: ThreadPoolExecutor, block: Callable[..., tuple[State, Kept]]) -> list[Kept]:
         """Move every chain by a block; the chains stay where they were if that is interrupted."""

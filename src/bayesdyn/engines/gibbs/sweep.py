@@ -209,7 +209,10 @@ class Sweep:
         unknowns, accepted = self._rest(of_rest, unknowns, given, state.steps)
         chances = chances | accepted
         every = jnp.stack([chances[name] for name in self.moves])
-        return State(key, unknowns, states, state.steps), Kept(unknowns, every), curvature
+        # Effects are most of what is kept, and are kept as precisely as the states.
+        effects = {name: effect.astype(self.dtype) for name, effect in unknowns.effects.items()}
+        kept = Kept(unknowns._replace(effects=effects), every)
+        return State(key, unknowns, states, state.steps), kept, curvature
 
     def _latent(
         self, key: jax.Array, state: State, rows: Rows, probe: jax.Array
