@@ -12,6 +12,7 @@ from bayesdyn.engines.gibbs.expansion import obstacles
 from bayesdyn.engines.gibbs.lanes import before
 from bayesdyn.engines.gibbs.sums import columns_of
 from bayesdyn.engines.gibbs.sweep import Sweep
+from bayesdyn.engines.gibbs.term_parts import parts_of
 from bayesdyn.structure.problem import prepare
 from gibbs_oracle import reference_density
 
@@ -122,7 +123,14 @@ def test_moves_are_on_the_reference_density_with_states_integrated_out(case):
             return value
 
         change = update.change(one.c, by_lane, innovations, columns, rows)
-        found = one.density(unknowns, later, change, one.parts(means, columns, rows), columns, rows)
+        found = one.density(
+            unknowns,
+            later,
+            change,
+            parts_of(sweep.model, one.c, one.free, means, columns, rows),
+            columns,
+            rows,
+        )
         rng = np.random.default_rng(5)
         ours, theirs = [], []
         for k in range(3):

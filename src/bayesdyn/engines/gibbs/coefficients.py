@@ -1,4 +1,4 @@
-"""Paths, grand means and effects of groups, each a Gaussian block given the rest, and moves between them."""
+"""Paths, grand means and effects of groups, each a Gaussian block given the rest."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from bayesdyn.structure.language.priors import resolve_priors
 _NONE = np.empty(0, dtype=np.int64)
 
 type Indices = NDArray[np.int64]
-type Covariances = dict[str, jax.Array]
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,6 @@ class Coefficients:
     @cached_property
     def _free_between(self) -> Indices:
         return np.setdiff1d(np.arange(len(self.model.paths.loc)), self._free_within)
-
-    @cached_property
-    def _dyad_means(self) -> bool:
-        """Return whether the means of dyads are used: what is moved between levels then changes them."""
-        start = self.model.problem.blocks
-        used = {level for entry in self.model.expansion.entries for level, _ in entry.means}
-        columns = [column for path in self.model.problem.terms.between for column in path]
-        return "dyad" in used or any(column >= start["dyad"] for column in columns)
 
     @cached_property
     def mean_blocks(self) -> list[Indices]:
@@ -223,81 +214,6 @@ class Coefficients:
             seen.precision + inverse[block][:, block], seen.linear - effect[:, rest] @ inverse[rest][:, block]
         )
         effects = {**unknowns.effects, name: effect.at[:, block].set(draw(key, total))}
-        return unknowns._replace(effects=effects)
-
-    def shift(self, key: jax.Array, name: str, unknowns: Unknowns, inverse: jax.Array) -> Unknowns:
-        """Move what effects share into grand means and paths: nothing that a score sees changes.
-
-        Each is drawn given the other, which mixes slowly; this draws the common part
-        from its prior given their sums (generalised Gibbs, Liu & Sabatti 2000, Biometrika 87, 353-369).
-        """
-        target, place, loc, tau = self._common(name)
-        if not target.size or (self._dyad_means and self.model.problem.grouping(name).of_dyad is None):
-            return unknowns
-        effect = unknowns.effects[name]
-        now = jnp.concatenate([unknowns.level_mean, unknowns.free])[target]
-        total = Quadratic(
-            jnp.diag(tau) + len(effect) * inverse[place][:, place],
-            jnp.asarray(tau) * (loc - now) + (jnp.sum(effect, axis=0) @ inverse)[place],
-        )
-        step = draw(key, total)
-        every = jnp.concatenate([unknowns.level_mean, unknowns.free]).at[target].add(step)
-        means, free = jnp.split(every, [len(unknowns.level_mean)])
-        moved = unknowns._replace(
-            level_mean=means,
-            free=free,
-            effects={**unknowns.effects, name: effect.at[:, place].add(-step)},
-        )
-        taken = self.model.stable(self.model.path(free))
-        return jax.tree.map(lambda new, old: jnp.where(taken, new, old), moved, unknowns)
-
-    def _common(self, name: str) -> tuple[Indices, Indices, NDArray[np.float64], NDArray[np.float64]]:
-        """Return the grand means and free paths that a group's effects deviate from.
-
-        Their places among means and free coefficients, joined; the effects'; their priors.
-        """
-        model, table = self.model, self.model.problem.terms
-        mean_loc, mean_sd = resolve_priors(model.problem.spec)["mean"].numbers
-        found = [
-            (int(v), int(place), mean_loc, mean_sd) for place, v in zip(*model.intercepts[name], strict=True)
-        ]
-        paths, terms, outcomes = model.within
-        for slope in table.in_group(name):
-            same = (terms == table.slope_term[slope]) & (outcomes == table.slope_outcome[slope])
-            for p in paths[same]:
-                free = np.flatnonzero(model.paths.pick[p])
-                if free.size and model.paths.pick[:, free[0]].sum() == 1:
-                    f = int(free[0])
-                    at = len(model.own) + f
-                    found.append((at, int(table.slope_effect[slope]), model.paths.loc[f], model.paths.sd[f]))
-        target, place, loc, sd = (
-            (np.array(part) for part in zip(*found, strict=True)) if found else [np.array([], int)] * 4
-        )
-        return target, place, loc, 1 / np.asarray(sd, dtype=float) ** 2
-
-    def shift_down(self, key: jax.Array, unknowns: Unknowns, inverses: Covariances) -> Unknowns:
-        """Move what the sessions of a dyad share into the dyad's effects, and back."""
-        if not {"dyad", "session"} <= set(unknowns.effects) or self._dyad_means:
-            return unknowns
-        places = {name: dict(zip(v, p, strict=True)) for name, (p, v) in self.model.intercepts.items()}
-        shared = sorted(set(places["dyad"]) & set(places["session"]))
-        if not shared:
-            return unknowns
-        up, down = (np.array([places[name][v] for v in shared]) for name in ("dyad", "session"))
-        of = self.model.problem.dyad_of_session
-        dyad, session = unknowns.effects["dyad"], unknowns.effects["session"]
-        counts = jnp.bincount(of, length=len(dyad)).astype(dyad.dtype)
-        total = Quadratic(
-            inverses["dyad"][up][:, up] + counts[:, None, None] * inverses["session"][down][:, down],
-            jax.ops.segment_sum(session @ inverses["session"], of, len(dyad))[:, down]
-            - (dyad @ inverses["dyad"])[:, up],
-        )
-        step = draw(key, total)
-        effects = {
-            **unknowns.effects,
-            "dyad": dyad.at[:, up].add(step),
-            "session": session.at[:, down].add(-step[of]),
-        }
         return unknowns._replace(effects=effects)
 
 

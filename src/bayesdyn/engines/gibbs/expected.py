@@ -14,21 +14,7 @@ from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.lanes import Moments, before, dot, total
 from bayesdyn.engines.gibbs.states import Change, Errors
-
-KINDS = ("now", "lag", "rest")
-
-
-class Part(NamedTuple):
-    """Terms of free coefficients in one equation, of one kind: what they add to one array.
-
-    ``kind`` is ``now`` or ``lag``, what multiplies the states now or before, or ``rest``; ``free`` (K,) which
-    coefficients, ``values`` K arrays (T, L).
-    """
-
-    kind: str
-    outcome: int
-    free: NDArray[np.int64]
-    values: tuple[jax.Array, ...]
+from bayesdyn.engines.gibbs.term_parts import KINDS, Part
 
 
 class Slopes(NamedTuple):

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from bayesdyn.engines.gibbs import conditional, spreads
 from bayesdyn.engines.gibbs.conditional import Others
 from bayesdyn.engines.gibbs.expected import (
-    Part,
     Slopes,
     expected_errors,
     expected_products,
@@ -35,12 +34,10 @@ from bayesdyn.engines.gibbs.lanes import moments
 from bayesdyn.engines.gibbs.model import Model, Unknowns
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
 from bayesdyn.engines.gibbs.states import Change, States
-from bayesdyn.engines.gibbs.sums import Columns, Rows, monomial
+from bayesdyn.engines.gibbs.sums import Columns, Rows
+from bayesdyn.engines.gibbs.term_parts import Part, changed
 
 LEAPFROGS = 2
-
-type Means = dict[tuple[str, int], jax.Array]
-"""Latent means of each construct, of the sessions and of the dyads, where the exchanges stand."""
 
 
 class Point(NamedTuple):
@@ -127,45 +124,6 @@ class Integrated:
         ends = np.cumsum([1, len(self.block), len(self.model.own)])
         return Point(*jnp.split(values, ends))
 
-    def parts(self, means: Means, columns: Columns, rows: Rows) -> list[Part]:
-        """Return the free coefficients' terms, gathered by what they add to."""
-        paths, terms, outcomes = self.model.within
-        found: dict[tuple[str, int], list[tuple[int, jax.Array]]] = {}
-        for f in range(len(self.free)):
-            for i in np.flatnonzero(self.model.paths.pick[paths, self.free[f]]):
-                for kind, value in self._term(int(terms[i]), means, columns, rows).items():
-                    found.setdefault((kind, int(outcomes[i])), []).append((f, value))
-        return [
-            Part(*key, np.array([f for f, _ in terms]), _kept(tuple(value for _, value in terms)))
-            for key, terms in found.items()
-        ]
-
-    def _term(self, term: int, means: Means, columns: Columns, rows: Rows) -> dict[str, jax.Array]:
-        sums: dict[str, jax.Array] = {}
-        for entry in self.model.expansion.entries:
-            if entry.term != term:
-                continue
-            primitives = self.model.expansion.monomials[entry.monomial]
-            kind = next((kind for kind in ("now", "lag") if (kind, self.c) in primitives), "rest")
-            value = monomial(tuple(one for one in primitives if one != (kind, self.c)), columns, rows)
-            value = entry.sign * (rows.later if value is None else rows.later * value)
-            for mean in entry.means:
-                value = value * means[mean]
-            sums[kind] = sums[kind] + value if kind in sums else value
-        return sums
-
-    def changed(self, change: Change, parts: list[Part], step: jax.Array) -> Change:
-        """Return what innovations are made of with coefficients that are ``step`` (F,) farther."""
-        made = {"rest": dict(change.rest), "now": dict(change.now), "lag": dict(change.lag)}
-        for part in parts:
-            steps = step[part.free].astype(part.values[0].dtype)
-            old = made[part.kind].get(part.outcome)
-            for k, term in enumerate(part.values):
-                old = -steps[k] * term if old is None else old - steps[k] * term
-            if old is not None:
-                made[part.kind][part.outcome] = old
-        return change._replace(**made)
-
     def density(
         self,
         unknowns: Unknowns,
@@ -204,7 +162,7 @@ class Integrated:
         def slope_at(values: jax.Array) -> tuple[jax.Array, jax.Array]:
             at, back = jax.vjp(law, values)
             kappa = unknowns.kappa_raw.at[self.c].set(at[0])
-            moved = self.changed(change, parts, at[1])
+            moved = changed(change, parts, at[1])
             value, slopes = self.log_scores(kappa, moved, parts, at[2], columns, rows)
             known, slope = jax.value_and_grad(rest)(values)
             (through,) = back((slopes.kappa, slopes.free, Precisions(slopes.later, slopes.start)))

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.coefficients import Coefficients
@@ -23,13 +22,15 @@ from bayesdyn.engines.gibbs.gaussian import Precisions, Quadratic
 from bayesdyn.engines.gibbs.hamiltonian import SlopeAt, hamiltonian
 from bayesdyn.engines.gibbs.integrated import Integrated
 from bayesdyn.engines.gibbs.lanes import Lanes, lay
+from bayesdyn.engines.gibbs.layout import rows_of, spread_priors, states_of
 from bayesdyn.engines.gibbs.model import Law, Model, Unknowns
 from bayesdyn.engines.gibbs.packing import Packing, pack
+from bayesdyn.engines.gibbs.shifts import Shifts
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
 from bayesdyn.engines.gibbs.states import LaneLaw, States
 from bayesdyn.engines.gibbs.steps import Steps
 from bayesdyn.engines.gibbs.sums import Columns, Rows, Sums, columns_of, sums
-from bayesdyn.structure.language.priors import resolve_priors
+from bayesdyn.engines.gibbs.term_parts import changed, parts_of
 from bayesdyn.structure.problem import Problem
 
 type Curvature = dict[str, jax.Array]
@@ -80,17 +81,6 @@ class Sweep:
         return Coefficients(self.model)
 
     @cached_property
-    def _patterns(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return inverses (patterns, C, C) of the errors' correlation among the rated, and which (N,)."""
-        patterns, pattern = np.unique(self.problem.rated, axis=0, return_inverse=True)
-        size = len(self.problem.constructs)
-        inverses = np.zeros((len(patterns), size, size))
-        for inverse, rated in zip(inverses, patterns, strict=True):
-            kept = np.ix_(np.flatnonzero(rated), np.flatnonzero(rated))
-            inverse[kept] = np.linalg.inv(self.problem.error_corr[kept])
-        return inverses, pattern.ravel()
-
-    @cached_property
     def noisy(self) -> bool:
         """Return whether scores have errors."""
         return self.problem.measurement != "none"
@@ -98,36 +88,12 @@ class Sweep:
     @cached_property
     def states(self) -> States:
         """Return the updates of the states."""
-        correlated = self.noisy and not np.array_equal(
-            self.problem.error_corr, np.eye(len(self.problem.constructs))
-        )
-        inverses, pattern = self._patterns
-        laid = self.lanes.laid(pattern.astype(float)).astype(int) if correlated else None
-        lawless = [c for c in range(len(self.problem.constructs)) if c not in self.model.own]
-        fixed = None
-        if not self.noisy or lawless:
-            fixed = self.lanes.laid(self.problem.rated.astype(float)) > 0
-            fixed = fixed if not self.noisy else np.zeros_like(fixed)
-            fixed[lawless] = True
-        return States(self.model, self.lanes, inverses, laid, fixed)
+        return states_of(self.model, self.lanes, self.noisy)
 
     @cached_property
     def priors(self) -> dict[str, tuple[int, SpreadPrior]]:
         """Return size and prior of each covariance by name."""
-        named = resolve_priors(self.problem.spec)
-        (eta,) = named["correlation"].numbers
-
-        def prior(name: str) -> SpreadPrior:
-            return SpreadPrior(named[name].numbers[0], eta)
-
-        found = {
-            f"residual_{number}": (len(block), prior("residual_sd"))
-            for number, block in enumerate(self.model.blocks)
-        }
-        found["start"] = (len(self.model.own), prior("start_sd"))
-        return found | {
-            name: (count, prior("level_sd")) for name, (_, count) in self.model.effect_counts.items()
-        }
+        return spread_priors(self.model)
 
     @cached_property
     def moves(self) -> tuple[str, ...]:
@@ -145,18 +111,7 @@ class Sweep:
 
     def rows(self) -> Rows:
         """Return the constants of the exchanges."""
-        problem, laid = self.problem, self.lanes.laid
-        rated = laid(problem.rated.astype(float))
-        precision = rated * laid(1 / problem.se) if self.noisy else np.zeros_like(rated)
-        values = (
-            laid(problem.covariate),
-            laid(problem.covariate[problem.previous] * (problem.previous >= 0)[:, None]),
-            laid((problem.previous >= 0).astype(float)),
-            laid(np.where(problem.rated, problem.score, 0.0)),
-            precision,
-            rated,
-        )
-        return Rows(*(jnp.asarray(value, self.dtype) for value in values))
+        return rows_of(self.problem, self.lanes, self.noisy, self.dtype)
 
     def factors(self, unknowns: Unknowns) -> dict[str, jax.Array]:
         """Return every covariance's factor."""
@@ -238,11 +193,11 @@ class Sweep:
             change = _kept(moves.change(c, law, innovations, columns, rows))
             if name in self.integrated:
                 one, step = self.integrated[name], state.steps.log_step[self.moves.index(_moves_of(name))]
-                parts = one.parts(means, columns, rows)
+                parts = parts_of(model, c, one.free, means, columns, rows)
                 density = one.density(unknowns, precisions.later, change, parts, columns, rows)
                 metric = state.steps.metric[name]
                 unknowns, far, moved = one.move(of_move, unknowns, density, metric, jnp.exp(step), probe)
-                change = one.changed(change, parts, far)
+                change = changed(change, parts, far)
                 chances[_moves_of(name)], curvature[name] = moved.chance, moved.curvature
                 law, precisions = law_of(unknowns), self.precisions(self.factors(unknowns))
             errors = moves.errors(c, self.kappa(unknowns), columns, rows)
@@ -280,9 +235,9 @@ class Sweep:
                     inverse = inverse_of(spreads.factor_of(unknowns.factors[name], self.priors[name][0]))
                     inverses[name] = inverse
                 unknowns = blocks.draw_effects(next(keys), name, block, seen, unknowns, inverses[name])
-        unknowns = blocks.shift_down(next(keys), unknowns, inverses)
+        unknowns = Shifts(self.model).down(next(keys), unknowns, inverses)
         for name in names:
-            unknowns = blocks.shift(next(keys), name, unknowns, inverses[name])
+            unknowns = Shifts(self.model).up(next(keys), name, unknowns, inverses[name])
         law = self.law(unknowns)
         scatter = jnp.einsum("svu,sux,swx->vw", law.weights, given.gram, law.weights)
         deviation = given.starts - law.means

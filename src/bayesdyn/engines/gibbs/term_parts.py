@@ -1,0 +1,76 @@
+"""What free coefficients' terms are in one construct's states: what multiplies them, and the rest."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesdyn.engines.gibbs.model import Model
+from bayesdyn.engines.gibbs.states import Change
+from bayesdyn.engines.gibbs.sums import Columns, Rows, monomial
+
+KINDS = ("now", "lag", "rest")
+
+type Means = dict[tuple[str, int], jax.Array]
+"""Latent means of each construct, of the sessions and of the dyads, where the exchanges stand."""
+
+
+class Part(NamedTuple):
+    """Terms of free coefficients in one equation, of one kind: what they add to one array.
+
+    ``kind`` is ``now`` or ``lag``, what multiplies the states now or before, or ``rest``; ``free`` (K,) which
+    coefficients, ``values`` K arrays (T, L).
+    """
+
+    kind: str
+    outcome: int
+    free: NDArray[np.int64]
+    values: tuple[jax.Array, ...]
+
+
+def parts_of(
+    model: Model, c: int, free: NDArray[np.int64], means: Means, columns: Columns, rows: Rows
+) -> list[Part]:
+    """Return the terms of free coefficients (F,) in construct c, gathered by what they add to."""
+    paths, terms, outcomes = model.within
+    found: dict[tuple[str, int], list[tuple[int, jax.Array]]] = {}
+    for f, which in enumerate(free):
+        for i in np.flatnonzero(model.paths.pick[paths, which]):
+            for kind, value in _term(model, c, int(terms[i]), means, columns, rows).items():
+                found.setdefault((kind, int(outcomes[i])), []).append((f, value))
+    kept = jax.lax.optimization_barrier
+    return [
+        Part(*key, np.array([f for f, _ in terms]), kept(tuple(value for _, value in terms)))
+        for key, terms in found.items()
+    ]
+
+
+def _term(
+    model: Model, c: int, term: int, means: Means, columns: Columns, rows: Rows
+) -> dict[str, jax.Array]:
+    sums: dict[str, jax.Array] = {}
+    for entry in model.expansion.entries:
+        if entry.term != term:
+            continue
+        primitives = model.expansion.monomials[entry.monomial]
+        kind = next((kind for kind in ("now", "lag") if (kind, c) in primitives), "rest")
+        value = monomial(tuple(one for one in primitives if one != (kind, c)), columns, rows)
+        value = entry.sign * (rows.later if value is None else rows.later * value)
+        for mean in entry.means:
+            value = value * means[mean]
+        sums[kind] = sums[kind] + value if kind in sums else value
+    return sums
+
+
+def changed(change: Change, parts: list[Part], step: jax.Array) -> Change:
+    """Return what innovations are made of with coefficients that are ``step`` (F,) farther."""
+    made = {"rest": dict(change.rest), "now": dict(change.now), "lag": dict(change.lag)}
+    for part in parts:
+        steps = step[part.free].astype(part.values[0].dtype)
+        value = made[part.kind].get(part.outcome)
+        for k, term in enumerate(part.values):
+            value = -steps[k] * term if value is None else value - steps[k] * term
+        if value is not None:
+            made[part.kind][part.outcome] = value
+    return change._replace(**made)
