@@ -105,8 +105,7 @@ def test_moves_are_on_the_reference_density_with_states_integrated_out(case):
     means = {(name, c): sweep.lanes.spread(levels[name][:, c]) for name, c in used}
     later = sweep.precisions(sweep.factors(unknowns)).later
     filled = np.flatnonzero(sweep.lanes.filled.ravel())
-    for name in ("empathy", "rapport", "disclosure"):
-        one = sweep.integrated[name]
+    for name, one in sweep.integrated.items():
 
         def dense(at, c=one.c, one=one):
             def of_states(x):

@@ -30,8 +30,6 @@ from bayesdyn.structure.problem import Problem
 
 BLOCK = 50
 """Sweeps between two looks at the chains."""
-MANY = 5000
-"""Exchanges from which on the states are of single precision: their rounding is far below their noise."""
 _TELL_EVERY_S = 10.0
 
 
@@ -44,7 +42,7 @@ class Asked:
     draws, tune, chains, random_seed
         Kept draws and warm-up of each chain; both end with a block of :data:`BLOCK` sweeps.
     dtype
-        Of the states; everything else is float64. None: float32 from :data:`MANY` exchanges up.
+        Of the states; everything else is float64. That float32 moves no posterior mean is not shown yet.
     device
         ``cpu``, ``gpu``, or ``auto``: what JAX takes.
     latent_draws
@@ -61,7 +59,7 @@ class Asked:
     tune: int
     chains: int
     random_seed: int
-    dtype: str | None = None
+    dtype: str = "float64"
     device: str = "auto"
     latent_draws: int = 0
     until: Until | None = None
@@ -89,8 +87,7 @@ def draw_gibbs(problem: Problem, asked: Asked) -> xr.DataTree:
         faults.add(f"it has {obstacle}", 'Use engine="pymc"')
     faults.raise_if_any(f'engine="jax" cannot fit model {problem.spec.name!r}', EngineError)
     jax.config.update("jax_enable_x64", True)
-    dtype = asked.dtype or ("float32" if len(problem.t) >= MANY else "float64")
-    sweep = Sweep(problem, dtype)
+    sweep = Sweep(problem, asked.dtype)
     # Kept programs hold who belongs to which session and dyad, as numbers. Scores are arguments, but for
     # those of constructs without a law, which only scores as they are have.
     kept = kept_on_disk() if sweep.noisy else nullcontext()
