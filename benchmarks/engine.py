@@ -6,7 +6,8 @@ One simulated study of ``chen2026`` (three outcomes, two behaviours, rapport mod
 both behaviours by dyad, 120 exchanges a session, five sessions a dyad; reliability .6, .6, .8, .75, .7, .7;
 kappa with a prior SD of .1). ``corpus`` draws from all of it with ``known`` until the least ESS over all
 paths, means, covariances and kappa is 400 and R-hat below 1.03; ``none`` does so with scores as they are.
-``growth`` times a sweep of one chain at 2,400 exchanges, 24,000, all, and with ``--large`` 1,200,000.
+``growth`` times a sweep of one chain, states in single precision, at 2,400 exchanges, 24,000, all, and with
+``--large`` 1,200,000.
 ``reference`` sets the slowest path's effective draws per second, compiling included, beside those of PyMC
 with nutpie, on 2,400 exchanges. The last line is one JSON object: times in seconds, memory in MB; ``growth``
 is the time of the largest sweep over that of the smallest, per exchange. ``--quick`` times a sweep at 2,400

@@ -6,7 +6,7 @@ moves it. Means and second moments of all unknowns are set beside the prior's ow
 difference of more than four Monte Carlo standard errors in any of 64 and 94 numbers (chance of one in a right
 sampler: one in 170 and less), or fewer than 200 effective draws for any. Steps are learnt and frozen first.
 
-Changed after a first run: 30,000 sweeps a chain gave a least ESS of 125; they are 100,000, bounds as they were.
+Changed after a first run: 30,000 sweeps a chain gave a least ESS of 125; they are 100,000, bounds as before.
 """
 
 from functools import partial
