@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bayesdyn.engines import chain
-from bayesdyn.engines.pymc_covariance import LEAST_SD
+from bayesdyn.engines.common import LEAST_SD
 
 ROWS, SIZE = 5, 3
 

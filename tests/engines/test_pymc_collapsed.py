@@ -5,8 +5,9 @@ import pymc as pm
 import pytest
 
 import bayesdyn as bd
+from bayesdyn.engines.common import coordinates
 from bayesdyn.engines.pymc_collapsed import build_collapsed, chain_rows, multipliers
-from bayesdyn.engines.pymc_model import build, coordinates
+from bayesdyn.engines.pymc_model import build
 from bayesdyn.structure.problem import prepare
 from small_problems import make_problem
 

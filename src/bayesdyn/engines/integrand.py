@@ -15,10 +15,11 @@ import pymc as pm
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 
+from bayesdyn.engines.common import coordinates
 from bayesdyn.engines.lags import blocks_of, in_blocks
 from bayesdyn.engines.pymc_collapsed import chain_rows, multipliers, observed_rows, unrated_states
 from bayesdyn.engines.pymc_equations import GRAND
-from bayesdyn.engines.pymc_model import coordinates, refit_data, whitening
+from bayesdyn.engines.pymc_model import refit_data, whitening
 from bayesdyn.engines.session_chain import padded_places, session_integrals
 from bayesdyn.errors import EngineError, Fault
 from bayesdyn.structure.data.rated import RATER_NAMES

@@ -19,6 +19,7 @@ from pytensor import wrap_jax
 from pytensor.graph.replace import clone_replace
 from pytensor.tensor.variable import TensorVariable
 
+from bayesdyn.engines.common import coordinates
 from bayesdyn.engines.given_states import given_state
 from bayesdyn.engines.jax_density import with_known_shapes
 from bayesdyn.engines.lags import Blocks, blocks_of, draw_states_at, log_integral_at
@@ -30,7 +31,7 @@ from bayesdyn.engines.pymc_equations import (
     predicted_deviation,
     residual_spread,
 )
-from bayesdyn.engines.pymc_model import Parts, coordinates, error_scale, parts, session_means, whitening
+from bayesdyn.engines.pymc_model import Parts, error_scale, parts, session_means, whitening
 from bayesdyn.structure.problem import Problem
 
 

@@ -5,13 +5,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-LEAST_SD, LEAST_REST = 1e-4, 1e-8
-"""SDs (standardised scale), and 1 - r^2 of partial correlations, that are excluded below.
-
-No score could tell them from 0, and a precision of more than 1e8 leaves too few digits of a chain of states:
-further down a wrong density is higher than any right one, and a chain that gets there in its warm-up stays
-(docs/measured.md). The priors have about 1e-4 of their mass there.
-"""
+from bayesdyn.engines.common import LEAST_REST, LEAST_SD
 
 
 def covariance_factor(name: str, size: int, sd: float, eta: float, dim: str | None = None) -> TensorVariable:

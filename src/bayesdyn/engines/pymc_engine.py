@@ -17,11 +17,12 @@ import numpy as np
 import xarray as xr
 from pytensor.graph.traversal import ancestors
 
+from bayesdyn.engines.common import coordinates
 from bayesdyn.engines.jax_chains import Asked, sample_chains
 from bayesdyn.engines.jax_density import JaxDensity, jax_density, on_device
 from bayesdyn.engines.nutpie_on_jax import compile_for_nutpie
 from bayesdyn.engines.pymc_collapsed import build_collapsed, draw_latent, multipliers
-from bayesdyn.engines.pymc_model import build, coordinates, refit_data
+from bayesdyn.engines.pymc_model import build, refit_data
 from bayesdyn.structure.problem import Problem
 
 if TYPE_CHECKING:

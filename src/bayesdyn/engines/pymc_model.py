@@ -13,6 +13,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from bayesdyn.engines.common import coordinates, observed_means
 from bayesdyn.engines.pymc_covariance import covariance_factor, normal_potential
 from bayesdyn.engines.pymc_equations import (
     factor_matrix,
@@ -23,7 +24,7 @@ from bayesdyn.engines.pymc_equations import (
     stability,
 )
 from bayesdyn.engines.pymc_raters import add_raters, rated_data
-from bayesdyn.structure.free_paths import free_names, free_paths
+from bayesdyn.structure.free_paths import free_paths
 from bayesdyn.structure.language.blocks import residual_blocks
 from bayesdyn.structure.language.priors import Priors, resolve_priors
 from bayesdyn.structure.language.terms import effect_names
@@ -145,28 +146,6 @@ def session_means(problem: Problem, shared: Parts) -> TensorVariable:
     return pt.dot(one_hot(problem.session_of, len(problem.sessions)), shared.level_session)
 
 
-def coordinates(problem: Problem) -> dict[str, object]:
-    """Return the coordinates of every named dimension of a fit."""
-    endogenous = list(problem.endogenous)
-    groups: dict[str, object] = {}
-    for grouping in problem.groupings:
-        effects = list(effect_names(problem.spec, grouping.name))
-        groups[grouping.name] = list(grouping.labels)
-        groups[f"{grouping.name}_effect"] = groups[f"{grouping.name}_effect2"] = effects
-    blocks = enumerate(residual_blocks(problem.spec, problem.endogenous))
-    return {
-        **groups,
-        **{f"residual_block_{number}": [endogenous[v] for v in block] for number, block in blocks},
-        "free_path": free_names(problem.spec),
-        "path_name": [path.name for path in problem.spec.paths],
-        **({"rater": list(problem.rated_by.raters)} if problem.rated_by is not None else {}),
-        "construct": list(problem.constructs),
-        "endogenous": endogenous,
-        "endogenous2": endogenous,
-        "exchange": np.arange(len(problem.t)),
-    }
-
-
 def refit_data(problem: Problem) -> dict[str, np.ndarray]:
     """Return what may change between refits of one compiled model: scores, errors, covariates, levels."""
     shrink = _shrinkage(problem)
@@ -215,15 +194,6 @@ def whitening(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
 def _shrinkage(problem: Problem) -> np.ndarray:
     """Return (N, C) the weight of a score against a standard normal: what the measurement alone says."""
     return 1.0 / (1.0 + problem.se**2)
-
-
-def observed_means(problem: Problem, group: np.ndarray, groups: int) -> np.ndarray:
-    """Return (groups, C) means of the rated scores, 0 where none is: levels of constructs without a law."""
-    weight = np.zeros((groups, len(problem.constructs)))
-    total = np.zeros_like(weight)
-    np.add.at(weight, group, problem.rated.astype(float))
-    np.add.at(total, group, np.where(problem.rated, problem.score, 0.0))
-    return total / np.maximum(weight, 1.0)
 
 
 def _paths(problem: Problem, priors: Priors) -> TensorVariable:

@@ -3,7 +3,8 @@
 The density is exp(-sum_t (d_t x_t^2 / 2 + f_t x_t x_{t-1} - l_t x_t)), f = 0 where a session starts. Its
 precision is tridiagonal: L D L' step by step, with all lanes in one vector, which a processor's cache holds;
 the algebra is that of a Kalman filter and smoother in precision form (Rue & Held 2005, Gaussian Markov Random
-Fields, section 2.4; the moments are Takahashi's recursions, section 2.5 there).
+Fields, section 2.4; the moments are Takahashi's recursions, section 2.5 there). On other devices, to which
+each step is a launch, the same by cyclic reduction (:mod:`.reduction`).
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+
+from bayesdyn.engines.gibbs import reduction
 
 _MOST_IDLE = 0.2  # of all places, where each session has a lane of its own
 
@@ -175,13 +178,32 @@ def _back(own: jax.Array, ahead: jax.Array) -> jax.Array:
 
 def draw(chain: Chain, noise: jax.Array) -> jax.Array:
     """Return a draw of a chain (T, L) for standard normal noise; its mean for zero noise."""
+    return jax.lax.platform_dependent(chain, noise, cpu=draw_walking, default=draw_halving)
+
+
+def moments(chain: Chain) -> Moments:
+    """Return the integral and the moments of a chain (T, L); the integral is a sum in double precision."""
+    return jax.lax.platform_dependent(chain, cpu=moments_walking, default=moments_halving)
+
+
+def draw_walking(chain: Chain, noise: jax.Array) -> jax.Array:
+    """Do as :func:`draw`, step by step: what a processor is fastest at."""
     factors = _factorise(chain)
     inverse = 1 / factors.pivot
     return _back(factors.value * inverse + noise * jnp.sqrt(inverse), factors.ahead)
 
 
-def moments(chain: Chain) -> Moments:
-    """Return the integral and the moments of a chain (T, L); the integral is a sum in double precision."""
+def draw_halving(chain: Chain, noise: jax.Array) -> jax.Array:
+    """Do as :func:`draw`, by cyclic reduction: the noise stands for other directions."""
+    halvings, last = reduction.reduced(reduction.padded(chain))
+    missing = (1 << len(halvings)) - len(noise)
+    by_halving, of_last = reduction.by_halving(jnp.pad(noise, ((0, missing), (0, 0))))
+    begin = last[2] / last[0] + of_last / jnp.sqrt(last[0])
+    return reduction.put_back(halvings, begin, by_halving)[: len(noise)]
+
+
+def moments_walking(chain: Chain) -> Moments:
+    """Do as :func:`moments`, step by step."""
     factors = _factorise(chain)
     inverse = 1 / factors.pivot
     terms = factors.value**2 * inverse - jnp.log(factors.pivot)
@@ -190,6 +212,16 @@ def moments(chain: Chain) -> Moments:
     # A state's covariance with the one a step ahead is that one's variance, times -ahead.
     cross = before(mean * after(mean) - factors.ahead * after(variance))
     return Moments(0.5 * total(terms), mean, variance + mean**2, cross)
+
+
+def moments_halving(chain: Chain) -> Moments:
+    """Do as :func:`moments`, by cyclic reduction."""
+    count = len(chain.diagonal)
+    halvings, last = reduction.reduced(reduction.padded(chain))
+    mean = reduction.put_back(halvings, last[2] / last[0])[:count]
+    variance, cross = (values[:count] for values in reduction.covariances(halvings, 1 / last[0]))
+    integral = jnp.sum(reduction.log_integral(halvings, last), dtype=float)
+    return Moments(0.5 * integral, mean, variance + mean**2, cross + mean * before(mean))
 
 
 def total(values: jax.Array) -> jax.Array:

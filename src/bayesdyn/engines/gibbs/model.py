@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesdyn.engines.common import observed_means
 from bayesdyn.engines.gibbs.expansion import Expansion, expand
-from bayesdyn.engines.pymc_model import observed_means
 from bayesdyn.structure.free_paths import FreePaths, free_paths
 from bayesdyn.structure.language.blocks import residual_blocks
 from bayesdyn.structure.language.priors import resolve_priors

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from bayesdyn.engines.common import coordinates
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.model import Unknowns
 from bayesdyn.engines.gibbs.sweep import Kept, Sweep
-from bayesdyn.engines.pymc_model import coordinates
 
 
 def posterior_of(sweep: Sweep, unknowns: Unknowns, effects: bool = True) -> xr.Dataset:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesdyn.engines.pymc_covariance import LEAST_REST, LEAST_SD
+from bayesdyn.engines.common import LEAST_REST, LEAST_SD
 
 
 class SpreadPrior(NamedTuple):
