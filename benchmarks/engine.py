@@ -27,7 +27,7 @@ import numpy as np
 import xarray as xr
 
 import bayesdyn as bd
-from bayesdyn.engines.gibbs.draw import run_block, start
+from bayesdyn.engines.gibbs.block import run_block, start
 from bayesdyn.engines.gibbs.sums import columns_of
 from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.errors import DataWarning

@@ -7,7 +7,7 @@ import pytest
 
 import bayesdyn as bd
 from bayesdyn.engines.gibbs import spreads
-from bayesdyn.engines.gibbs.draw import start
+from bayesdyn.engines.gibbs.block import start
 from bayesdyn.engines.gibbs.expansion import obstacles
 from bayesdyn.engines.gibbs.lanes import before
 from bayesdyn.engines.gibbs.sums import columns_of

@@ -19,7 +19,7 @@ import pytest
 
 import bayesdyn as bd
 from bayesdyn.engines.gibbs import spreads
-from bayesdyn.engines.gibbs.draw import start
+from bayesdyn.engines.gibbs.block import start
 from bayesdyn.engines.gibbs.model import Unknowns
 from bayesdyn.engines.gibbs.steps import adapt, frozen, looks
 from bayesdyn.engines.gibbs.sweep import Sweep

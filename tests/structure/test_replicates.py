@@ -92,7 +92,7 @@ def test_states_are_those_of_the_simulator(case):
             draws.residual[k],
             draws.start[k],
             index,
-            Given(noise, list(np.arange(len(problem.t)))),
+            Given(noise, [np.arange(len(problem.t))]),
             np.exp(-draws.decay[k] * problem.excess) if problem.spec.time else None,
         )
         np.testing.assert_allclose(found[k], expected, rtol=1e-10, atol=1e-10)

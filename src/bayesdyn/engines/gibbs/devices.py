@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.stages import Compiled
@@ -31,6 +32,12 @@ def on_device(name: str) -> AbstractContextManager[object]:
         raise AssertionError("a fault was added") from error
 
 
+def device_in_use() -> Any:
+    """Return the device that JAX works on here by default (``jax.Device`` is no type to checkers)."""
+    device = jax.config.jax_default_device
+    return jax.devices(device)[0] if device is None or isinstance(device, str) else device
+
+
 def needed_by(compiled: Compiled) -> float:
     """Return the bytes that a compiled program holds while it runs; 0 where the backend does not tell."""
     told = compiled.memory_analysis()
@@ -41,7 +48,7 @@ def needed_by(compiled: Compiled) -> float:
 
 def free_memory() -> float | None:
     """Return the bytes that are free where JAX works by default; None where nobody tells."""
-    device = jax.config.jax_default_device or jax.devices()[0]
+    device = device_in_use()
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats:
         return float(stats["bytes_limit"] - stats["bytes_in_use"])

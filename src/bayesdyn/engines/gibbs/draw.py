@@ -1,5 +1,6 @@
 """Chains of sweeps, block by block side by side: starts, warm-up, draws, checkpoints, when to stop."""
 
+import operator
 import sys
 import time
 from collections.abc import Callable
@@ -13,15 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from bayesdyn.engines.gibbs import spreads
+from bayesdyn.engines.gibbs.block import run_block, start
 from bayesdyn.engines.gibbs.checkpoint import Checkpoint, Standing, filled_as, leaves_of
 from bayesdyn.engines.gibbs.convergence import Until, reached_by
-from bayesdyn.engines.gibbs.devices import free_memory, needed_by, on_device
+from bayesdyn.engines.gibbs.devices import device_in_use, free_memory, needed_by, on_device
 from bayesdyn.engines.gibbs.expansion import obstacles
-from bayesdyn.engines.gibbs.model import Unknowns
 from bayesdyn.engines.gibbs.named import posterior_of, stats_of
-from bayesdyn.engines.gibbs.steps import adapt, begin_steps, frozen, looks
-from bayesdyn.engines.gibbs.sums import Rows, Sums, columns_of
+from bayesdyn.engines.gibbs.steps import frozen
+from bayesdyn.engines.gibbs.sums import columns_of
 from bayesdyn.engines.gibbs.sweep import Kept, State, Sweep
 from bayesdyn.errors import EngineError, FaultList
 from bayesdyn.machine import available_cores
@@ -95,59 +95,13 @@ def draw_gibbs(problem: Problem, asked: Asked) -> xr.DataTree:
         return _Run(sweep, asked).whole()
 
 
-def start(sweep: Sweep, seed: int, chain: int) -> State:
-    """Return where a chain begins: unknowns near the middle of their priors, states near their scores."""
-    rng = np.random.default_rng([seed, chain])
-    model, problem = sweep.model, sweep.problem
-    near = rng.uniform(-0.5, 0.5, len(model.paths.loc))
-    free = model.paths.loc + 0.2 * np.minimum(model.paths.sd, 1.0) * near
-    effects = {
-        name: jnp.asarray(0.1 * rng.standard_normal(shape)) for name, shape in model.effect_counts.items()
-    }
-    factors = {}
-    for name, (size, prior) in sweep.priors.items():
-        point = np.zeros(spreads.length(size))
-        point[:size] = np.log(0.5 * prior.sd) + rng.uniform(-0.5, 0.5, size)
-        factors[name] = jnp.asarray(point)
-    unknowns = Unknowns(
-        jnp.asarray(free),
-        jnp.asarray(0.1 * rng.standard_normal(len(model.own))),
-        effects,
-        factors,
-        jnp.asarray(0.1 * rng.standard_normal(len(problem.constructs))),
-    )
-    states = sweep.lanes.laid(np.where(problem.rated, problem.score, 0.0))
-    key = jax.random.fold_in(jax.random.key(seed), chain)
-    return State(
-        key,
-        unknowns,
-        jnp.asarray(states, sweep.dtype),
-        begin_steps(len(sweep.moves), sweep.begin_metric()),
-    )
-
-
-def run_block(
-    sweep: Sweep, count: int, warm: jax.Array, state: State, rows: Rows, given: Sums | None
-) -> tuple[State, Kept]:
-    """Return the state after a block of sweeps, and what is kept of each.
-
-    Whether the steps adapt is an argument like another, so that one compilation serves both.
-    """
-
-    def once(state: State, _: None) -> tuple[State, Kept]:
-        state, kept, curvature = sweep(state, rows, given, warm & looks(state.steps.sweeps))
-        adapted = adapt(state.steps, kept.accepted, curvature)
-        steps = jax.tree.map(partial(jnp.where, warm), adapted, state.steps)
-        return state._replace(steps=steps), kept
-
-    return jax.lax.scan(once, state, None, length=count)
-
-
 class _Run:
     """A run of chains: each of them does a block, then all are looked at together."""
 
     def __init__(self, sweep: Sweep, asked: Asked) -> None:
         self.sweep, self.asked, self.block = sweep, asked, asked.block
+        # A processor takes chains on cores of their own; other devices take one program of them all.
+        self.together = device_in_use().platform != "cpu"
         self.rows = sweep.rows()
         self.states = [start(sweep, asked.random_seed, chain) for chain in range(asked.chains)]
         latent = bool(sweep.states.moved)
@@ -178,13 +132,14 @@ class _Run:
         return self._tree()
 
     def _compiled(self) -> Callable[..., tuple[State, Kept]]:
-        block = jax.jit(partial(run_block, self.sweep, self.block))
-        compiled = block.lower(jnp.array(True), self.states[0], self.rows, self.given).compile()
+        block = jax.jit(partial(run_block, self.sweep, self.block, together=self.together))
+        begin = _stacked(self.states) if self.together else self.states[0]
+        compiled = block.lower(jnp.array(True), begin, self.rows, self.given).compile()
         self._check_memory(needed_by(compiled))
         return compiled
 
-    def _check_memory(self, by_chain: float) -> None:
-        """Refuse a run that would not fit: ``by_chain`` bytes while a chain does a block.
+    def _check_memory(self, by_program: float) -> None:
+        """Refuse a run that would not fit: ``by_program`` bytes while a program does a block.
 
         Raises
         ------
@@ -194,7 +149,8 @@ class _Run:
         asked, free = self.asked, free_memory()
         of_draw = sum(leaf.nbytes for leaf in jax.tree.leaves(Kept(self.states[0].unknowns, jnp.zeros(9))))
         # Draws are joined at the end: they stand there twice.
-        needed = by_chain * min(available_cores(), asked.chains) + 2 * of_draw * asked.draws * asked.chains
+        programs = 1 if self.together else min(available_cores(), asked.chains)
+        needed = by_program * programs + 2 * of_draw * asked.draws * asked.chains
         if free is None or needed < free:
             return
         faults = FaultList()
@@ -206,6 +162,12 @@ class _Run:
 
     def _advance(self, pool: ThreadPoolExecutor, block: Callable[..., tuple[State, Kept]]) -> list[Kept]:
         """Move every chain by a block; the chains stay where they were if that is interrupted."""
+        if self.together:
+            moved, kept = block(_stacked(self.states), self.rows, self.given)
+            at_once = jax.tree.map(np.asarray, kept)
+            places = range(len(self.states))
+            self.states = [jax.tree.map(operator.itemgetter(i), moved) for i in places]
+            return [jax.tree.map(lambda values, i=i: values[:, i], at_once) for i in places]
         done = list(pool.map(lambda state: block(state, self.rows, self.given), self.states))
         self.states = [state for state, _ in done]
         return [jax.tree.map(np.asarray, kept) for _, kept in done]
@@ -274,6 +236,10 @@ class _Run:
             picked = np.linspace(0, len(every) - 1, min(self.asked.latent_draws, len(every))).astype(int)
             groups["latent"] = xr.Dataset({"latent": (("sample", "exchange", "construct"), every[picked])})
         return xr.DataTree.from_dict(groups)
+
+
+def _stacked(states: list[State]) -> State:
+    return jax.tree.map(lambda *chains: jnp.stack(chains), *states)
 
 
 def _is_look(blocks: int) -> bool:

@@ -46,19 +46,23 @@ def looks(sweeps: jax.Array) -> jax.Array:
     return jnp.any(sweeps == jnp.asarray(_LOOKS))
 
 
-def adapt(steps: Steps, accepted: jax.Array, curvature: dict[str, jax.Array]) -> Steps:
+def adapt(steps: Steps, accepted: jax.Array) -> Steps:
     """Return steps after one more sweep of warm-up."""
     count = steps.sweeps + 1
     error = steps.error + (TARGET - accepted - steps.error) / (count + 10)
     log_step = np.log(0.3) + np.log(3.0) - jnp.sqrt(count) / 0.05 * error
     weight = count**-0.75
     average = weight * log_step + (1 - weight) * steps.average
-    seen = jnp.sum(jnp.asarray(_LOOKS) < count)
-    weight_of_look = jnp.where(looks(steps.sweeps), 1 / jnp.maximum(seen - _FIRST_LOOKS, 1), 0.0)
-    metric = {
-        name: learnt(steps.metric[name], seen_now, weight_of_look) for name, seen_now in curvature.items()
-    }
-    return Steps(log_step, average, error, count, metric)
+    return Steps(log_step, average, error, count, steps.metric)
+
+
+def learn(steps: Steps, curvature: dict[str, jax.Array]) -> Steps:
+    """Return steps whose metrics know of one more look, at the sweep that they are at."""
+    seen = jnp.sum(jnp.asarray(_LOOKS) <= steps.sweeps)
+    weight = 1 / jnp.maximum(seen - _FIRST_LOOKS, 1)
+    return steps._replace(
+        metric={name: learnt(steps.metric[name], found, weight) for name, found in curvature.items()}
+    )
 
 
 def frozen(steps: Steps) -> Steps:

@@ -1,0 +1,75 @@
+"""A chain's start, and blocks of sweeps of one chain or of several together."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayesdyn.engines.gibbs import spreads
+from bayesdyn.engines.gibbs.model import Unknowns
+from bayesdyn.engines.gibbs.steps import adapt, begin_steps, learn, looks
+from bayesdyn.engines.gibbs.sums import Rows, Sums
+from bayesdyn.engines.gibbs.sweep import Kept, State, Sweep
+
+
+def start(sweep: Sweep, seed: int, chain: int) -> State:
+    """Return where a chain begins: unknowns near the middle of their priors, states near their scores."""
+    rng = np.random.default_rng([seed, chain])
+    model, problem = sweep.model, sweep.problem
+    near = rng.uniform(-0.5, 0.5, len(model.paths.loc))
+    free = model.paths.loc + 0.2 * np.minimum(model.paths.sd, 1.0) * near
+    effects = {
+        name: jnp.asarray(0.1 * rng.standard_normal(shape)) for name, shape in model.effect_counts.items()
+    }
+    factors = {}
+    for name, (size, prior) in sweep.priors.items():
+        point = np.zeros(spreads.length(size))
+        point[:size] = np.log(0.5 * prior.sd) + rng.uniform(-0.5, 0.5, size)
+        factors[name] = jnp.asarray(point)
+    unknowns = Unknowns(
+        jnp.asarray(free),
+        jnp.asarray(0.1 * rng.standard_normal(len(model.own))),
+        effects,
+        factors,
+        jnp.asarray(0.1 * rng.standard_normal(len(problem.constructs))),
+    )
+    states = sweep.lanes.laid(np.where(problem.rated, problem.score, 0.0))
+    key = jax.random.fold_in(jax.random.key(seed), chain)
+    return State(
+        key,
+        unknowns,
+        jnp.asarray(states, sweep.dtype),
+        begin_steps(len(sweep.moves), sweep.begin_metric()),
+    )
+
+
+def run_block(
+    sweep: Sweep,
+    count: int,
+    warm: jax.Array,
+    state: State,
+    rows: Rows,
+    given: Sums | None,
+    together: bool = False,
+) -> tuple[State, Kept]:
+    """Return the state after a block of sweeps, and what is kept of each.
+
+    Whether the steps adapt is an argument like another, so that one compilation serves both. With
+    ``together``, ``state`` holds several chains along its first axis, which are as far as each other; kept
+    draws have the chains along their second.
+    """
+
+    def each(function: Callable[..., Any], in_axes: Any = 0) -> Callable[..., Any]:
+        return jax.vmap(function, in_axes=in_axes) if together else function
+
+    def once(state: State, _: None) -> tuple[State, Kept]:
+        done = state.steps.sweeps[0] if together else state.steps.sweeps
+        look = warm & looks(done)
+        state, kept, curvature = each(sweep, in_axes=(0, None, None, None))(state, rows, given, look)
+        steps = jax.lax.cond(look, each(learn), lambda steps, _: steps, state.steps, curvature)
+        steps = jax.lax.cond(warm, each(adapt), lambda steps, _: steps, steps, kept.accepted)
+        return state._replace(steps=steps), kept
+
+    return jax.lax.scan(once, state, None, length=count)
