@@ -1,11 +1,12 @@
 """What the sweeps cost: effective draws per second, wall times, growth with the exchanges, memory traffic.
 
-    python benchmarks/engine.py [--quick] [--only corpus,none,growth,reference] [--exchanges N]
+    python benchmarks/engine.py [--quick] [--only corpus,none,growth,reference] [--exchanges N] [--device gpu]
 
 One simulated study of ``chen2026`` (three outcomes, two behaviours, rapport moderation, random slopes of
 both behaviours by dyad, 120 exchanges a session, five sessions a dyad; reliability .6, .6, .8, .75, .7, .7;
 kappa with a prior SD of .1). ``corpus`` draws from all of it with ``known`` until the least ESS over all
-paths, means, covariances and kappa is 400 and R-hat below 1.03; ``none`` does so with scores as they are.
+paths, means, covariances and kappa is 400 and R-hat below 1.03; ``none`` does so with scores as they are;
+what of their ``seconds`` went into compiling is told apart.
 ``growth`` times a sweep of one chain, states in single precision, at 2,400 exchanges, 24,000, all, and with
 ``--large`` 1,200,000.
 ``reference`` sets the slowest path's effective draws per second, compiling included, beside those of PyMC
@@ -59,16 +60,19 @@ def slowest(fit: xr.DataTree) -> float:
     return min(float(arviz_stats.ess(one)) for one in values if one.std() > 0)
 
 
-def until_enough(measures: xr.Dataset, measurement: str, chains: int) -> dict[str, float]:
-    """Fit until there is enough; return wall time, compiling included, draws and ESS."""
+def until_enough(measures: xr.Dataset, measurement: str, chains: int, device: str) -> dict[str, float]:
+    """Fit until there is enough; return wall time, what of it was compiling, draws and ESS."""
     began = time.monotonic()
     fit = bd.fit(
         measures, bd.load_model("chen2026"), measurement=measurement, engine="jax", draws=20_000, tune=250,
-        chains=chains, random_seed=1, until=UNTIL, progress=True,
+        chains=chains, random_seed=1, until=UNTIL, device=device, progress=True,
     )  # fmt: skip
     seconds = time.monotonic() - began
     draws = fit["posterior"].sizes["draw"] * chains
-    return {"seconds": seconds, "draws": draws, "ess_of_slowest_path": slowest(fit)}
+    compiling = fit["sample_stats"].attrs["compiling_time"]
+    return {
+        "seconds": seconds, "compiling": compiling, "draws": draws, "ess_of_slowest_path": slowest(fit),
+    }  # fmt: skip
 
 
 def sweep_seconds(measures: xr.Dataset, measurement: str, sweeps: int) -> dict[str, float]:
@@ -96,6 +100,7 @@ def main() -> None:
     parser.add_argument("--exchanges", type=int, default=240_000)
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--chains", type=int, default=2)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "gpu"])
     given = parser.parse_args()
     warnings.simplefilter("ignore", DataWarning)
     wanted = {"growth"} if given.quick else set(given.only.split(","))
@@ -113,11 +118,11 @@ def main() -> None:
         )
     for name, measurement in (("corpus", "known"), ("none", "none")):
         if name in wanted:
-            told = until_enough(measures, measurement, given.chains)
+            told = until_enough(measures, measurement, given.chains, given.device)
             found |= {f"{name}_{key}": value for key, value in told.items()}
     if "reference" in wanted:
         part = measures.isel(exchange=slice(0, 2_400))
-        told = until_enough(part, "known", given.chains)
+        told = until_enough(part, "known", given.chains, given.device)
         ours = told["ess_of_slowest_path"] / told["seconds"]
         began = time.monotonic()
         fit = bd.fit(
@@ -127,7 +132,8 @@ def main() -> None:
         theirs = slowest(fit) / (time.monotonic() - began)
         found |= {"ess_per_second": ours, "reference_ess_per_second": theirs, "ratio": ours / theirs}
     found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({name: round(value, 4) for name, value in found.items()}))
+    told = {name: round(value, 4) for name, value in found.items()}
+    print(json.dumps({"device": str(jax.devices(given.device)[0].device_kind), **told}))
 
 
 if __name__ == "__main__":

@@ -76,6 +76,8 @@ class Asked:
 def draw_gibbs(problem: Problem, asked: Asked) -> xr.DataTree:
     """Draw from the posterior of a problem; groups and names as :func:`.pymc_engine.draw` gives them.
 
+    The attributes of ``sample_stats`` say how long this process compiled and sampled, in seconds.
+
     Raises
     ------
     EngineError
@@ -108,13 +110,16 @@ class _Run:
         self.given = None if latent else jax.jit(sweep.sums)(columns_of(self.states[0].states), self.rows)
         self.warmed, self.kept, self.latent = 0, [], []
         self.began = self.told = time.monotonic()
+        self.compiling = 0.0
 
     def whole(self) -> xr.DataTree:
         """Return all draws: those of a checkpoint, and what is missing of them."""
         asked = self.asked
         self._take_up()
         warm_blocks, blocks = -(-asked.tune // self.block), -(-asked.draws // self.block)
+        began = time.monotonic()
         compiled = self._compiled() if len(self.kept) < blocks else None
+        self.compiling = time.monotonic() - began
         with ThreadPoolExecutor(min(available_cores(), asked.chains)) as pool:
             while compiled and self.warmed < warm_blocks:
                 self._advance(pool, partial(compiled, jnp.array(True)))
@@ -229,7 +234,10 @@ class _Run:
         kept = self._joined()
         groups = {
             "posterior": posterior_of(self.sweep, kept.unknowns),
-            "sample_stats": stats_of(self.sweep, kept),
+            "sample_stats": stats_of(self.sweep, kept).assign_attrs(
+                compiling_time=self.compiling,
+                sampling_time=time.monotonic() - self.began - self.compiling,
+            ),
         }
         if self.asked.latent_draws:
             every = np.concatenate([states for block in self.latent for states in block[:, None]])
