@@ -66,7 +66,7 @@ def test_states_have_the_conditional_of_the_reference(case):
     for c in update.moved:
         errors = update.errors(c, sweep.kappa(unknowns), columns, rows)
         change = update.change(c, law, innovations, columns, rows)
-        chain = update.chain(c, change, precisions, errors)
+        chain = update.chain(c, change, update.weighted(change, precisions.later), precisions, errors)
         again = update.changed(change, columns, innovations, c)
         for one, other in zip(jax.tree.leaves(again), jax.tree.leaves(innovations), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-12)

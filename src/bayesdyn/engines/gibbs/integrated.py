@@ -24,9 +24,10 @@ from bayesdyn.engines.gibbs.expected import (
     Slopes,
     expected_errors,
     expected_products,
-    expected_scatter,
+    expected_square,
     expected_start,
     slope_of_coefficients,
+    slope_of_row,
 )
 from bayesdyn.engines.gibbs.gaussian import Precisions
 from bayesdyn.engines.gibbs.hamiltonian import Moved, SlopeAt, hamiltonian, whitener
@@ -230,23 +231,27 @@ class Integrated:
 
         It lacks the determinants of the laws' covariances.
         """
-        problem, size = self.model.problem, len(self.model.own)
+        problem = self.model.problem
         errors = self.states.errors(self.c, kappa_raw * problem.kappa_sd, columns, rows)
-        chain = _kept(self.states.chain(self.c, change, precisions, errors))
+        weighted = self.states.weighted(change, precisions.later)
+        chain = _kept(self.states.chain(self.c, change, weighted, precisions, errors))
         chain, _, _ = self.states.latent(self.c, chain, columns.now[self.c])
         found = _kept(moments(chain))
-        blocks = self.states.blocks_of(change)
-        products = expected_products(change, found)
-        # Of the precisions, only the own block's moves.
-        scatter = expected_scatter(change, self.block, size, products)
+        products = expected_products(weighted, found)
         by_start = expected_start(change, self.place, found, self.states.lanes.first)
-        fixed = self.states.squares(change, precisions)
         value, by_kappa = expected_errors(errors, rows.score[self.c], found)
+        # Of the precisions, only the construct's rows move.
+        row, of_row = precisions.later[self.place], jnp.zeros(len(self.model.own))
+        for v in self.block:
+            of_row = of_row.at[v].set(expected_square(change, v, self.place, products))
+        squares = [of_row[self.place]]
+        squares += [expected_square(change, v, v, products) for v in change.rest if v != self.place]
+        value = value + found.entropy - 0.5 * (sum(squares) + jnp.sum(precisions.start * by_start))
         rated, sd = problem.rated[:, self.c].sum(), problem.kappa_sd[self.c]
-        value = value + found.log_integral - 0.5 * (fixed + rated * sd * kappa_raw[self.c])
-        free = slope_of_coefficients(parts, len(self.free), precisions.later, products, blocks)
-        slopes = Slopes(sd * (by_kappa - 0.5 * rated), free, -0.5 * scatter, -0.5 * by_start)
-        return value, slopes
+        value = value - 0.5 * rated * sd * kappa_raw[self.c]
+        free = slope_of_coefficients(parts, len(self.free), products)
+        later = slope_of_row(self.place, self.block, row, of_row)
+        return value, Slopes(sd * (by_kappa - 0.5 * rated), free, later, -0.5 * by_start)
 
     def _log_prior(self, point: Point, unknowns: Unknowns) -> jax.Array:
         """Return the log prior of kappa and of the coefficients: -inf where the lags are not stable."""

@@ -127,13 +127,13 @@ def after(values: jax.Array) -> jax.Array:
 
 
 class Moments(NamedTuple):
-    """Log of a chain's integral, less N log(2 pi) / 2, and its moments (T, L).
+    """Entropy of a chain, less N log(2 pi e) / 2, and its moments (T, L).
 
-    ``second`` is E[x_t^2], ``cross`` E[x_t x_{t-1}]. By Fisher's identity they are the integral's slopes: by
-    l_t the mean, by d_t -second / 2, by f_t -cross; so nothing solved step by step is differentiated.
+    ``second`` is E[x_t^2], ``cross`` E[x_t x_{t-1}]: all that slopes of its integral take (Fisher's identity),
+    so nothing solved step by step is differentiated.
     """
 
-    log_integral: jax.Array
+    entropy: jax.Array
     mean: jax.Array
     second: jax.Array
     cross: jax.Array
@@ -182,7 +182,7 @@ def draw(chain: Chain, noise: jax.Array) -> jax.Array:
 
 
 def moments(chain: Chain) -> Moments:
-    """Return the integral and the moments of a chain (T, L); the integral is a sum in double precision."""
+    """Return the entropy and the moments of a chain (T, L); the entropy is a sum in double precision."""
     return jax.lax.platform_dependent(chain, cpu=moments_walking, default=moments_halving)
 
 
@@ -206,12 +206,11 @@ def moments_walking(chain: Chain) -> Moments:
     """Do as :func:`moments`, step by step."""
     factors = _factorise(chain)
     inverse = 1 / factors.pivot
-    terms = factors.value**2 * inverse - jnp.log(factors.pivot)
     mean = _back(factors.value * inverse, factors.ahead)
     variance = _back(inverse, -(factors.ahead**2))
     # A state's covariance with the one a step ahead is that one's variance, times -ahead.
     cross = before(mean * after(mean) - factors.ahead * after(variance))
-    return Moments(0.5 * total(terms), mean, variance + mean**2, cross)
+    return Moments(-0.5 * total(jnp.log(factors.pivot)), mean, variance + mean**2, cross)
 
 
 def moments_halving(chain: Chain) -> Moments:
@@ -220,8 +219,8 @@ def moments_halving(chain: Chain) -> Moments:
     halvings, last = reduction.reduced(reduction.padded(chain))
     mean = reduction.put_back(halvings, last[2] / last[0])[:count]
     variance, cross = (values[:count] for values in reduction.covariances(halvings, 1 / last[0]))
-    integral = jnp.sum(reduction.log_integral(halvings, last), dtype=float)
-    return Moments(0.5 * integral, mean, variance + mean**2, cross + mean * before(mean))
+    entropy = -0.5 * jnp.sum(reduction.log_determinant(halvings, last), dtype=float)
+    return Moments(entropy, mean, variance + mean**2, cross + mean * before(mean))
 
 
 def total(values: jax.Array) -> jax.Array:

@@ -67,11 +67,9 @@ def _halve(diagonal: jax.Array, below: jax.Array, linear: jax.Array) -> tuple[Ha
     return Halves(inverse, value, to_before, to_after), chain
 
 
-def log_integral(halvings: list[Halves], last: _Chain) -> jax.Array:
-    """Return twice the log of each lane's integral (L,), less its count times log(2 pi)."""
-    parts = [jnp.sum(one.value**2 * one.inverse + jnp.log(one.inverse), axis=0) for one in halvings]
-    diagonal, _, linear = (values[0] for values in last)
-    return sum(parts, linear**2 / diagonal - jnp.log(diagonal))
+def log_determinant(halvings: list[Halves], last: _Chain) -> jax.Array:
+    """Return the log determinant of each lane's precision (L,)."""
+    return jnp.log(last[0][0]) - sum(jnp.sum(jnp.log(one.inverse), axis=0) for one in halvings)
 
 
 def put_back(halvings: list[Halves], last: jax.Array, noise: list[jax.Array] | None = None) -> jax.Array:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.expansion import Primitive
 from bayesdyn.engines.gibbs.gaussian import Precisions
-from bayesdyn.engines.gibbs.lanes import Chain, Lanes, after, before, draw, total
+from bayesdyn.engines.gibbs.lanes import Chain, Lanes, after, before, draw
 from bayesdyn.engines.gibbs.model import Law, Model
 from bayesdyn.engines.gibbs.sums import Columns, Rows, monomial
 
@@ -50,6 +50,14 @@ class Change(NamedTuple):
     now: Parts
     lag: Parts
     start: jax.Array
+
+
+class Weighted(NamedTuple):
+    """Rows of the innovations' precision times what innovations are made of: now, lag and rest."""
+
+    now: Parts
+    lag: Parts
+    rest: Parts
 
 
 class Errors(NamedTuple):
@@ -192,18 +200,33 @@ class States:
         weight, of_others = scale[c] ** 2 * inverse[self.pattern, c], scale[c] * sum(others[1:], others[0])
         return Errors(weight, weight * score + of_others, of_others)
 
-    def chain(self, c: int, change: Change, precisions: Precisions, errors: Errors) -> Chain:
+    def weighted(self, change: Change, later: jax.Array) -> Weighted:
+        """Return the rows of the innovations' precision (V, V) times what the innovations are made of."""
+
+        def rows(parts: Parts) -> Parts:
+            found = {}
+            for w in change.rest:
+                block = next(block for block in self.model.blocks if w in block)
+                used = [later[w, v].astype(parts[v].dtype) * parts[v] for v in block if v in parts]
+                if used:
+                    found[w] = sum(used[1:], used[0])
+            return found
+
+        return _kept(Weighted(rows(change.now), rows(change.lag), rows(change.rest)))
+
+    def chain(
+        self, c: int, change: Change, weighted: Weighted, precisions: Precisions, errors: Errors
+    ) -> Chain:
         """Return the chain (T, L) of construct c."""
         diagonal, linear = errors.weight, errors.linear
-        later = precisions.later
         below, ahead, ahead_linear = (jnp.zeros_like(linear) for _ in range(3))
         for w, rest in change.rest.items():
-            by_now = self._row(later, w, change.now)
-            by_lag = self._row(later, w, change.lag)
-            if by_now is not None:
+            if w in weighted.now:
+                by_now = weighted.now[w]
                 linear = linear - by_now * rest
                 diagonal = diagonal + by_now * change.now[w] if w in change.now else diagonal
-            if by_lag is not None:
+            if w in weighted.lag:
+                by_lag = weighted.lag[w]
                 ahead_linear = ahead_linear + by_lag * rest
                 below = below + by_lag * change.now[w] if w in change.now else below
                 ahead = ahead + by_lag * change.lag[w] if w in change.lag else ahead
@@ -215,25 +238,6 @@ class States:
         linear = linear.at[first].add(-row @ change.start)
         diagonal = diagonal.at[first].add(row[self.model.place(c)])
         return Chain(diagonal, below, linear)
-
-    def squares(self, change: Change, precisions: Precisions) -> jax.Array:
-        """Return the weighted sum of squares of what the innovations are without the construct."""
-        squares = jnp.zeros_like(next(iter(change.rest.values())))
-        for w, rest in change.rest.items():
-            row = self._row(precisions.later, w, change.rest)
-            squares = squares if row is None else squares + row * rest
-        start = change.start.astype(precisions.start.dtype)
-        return total(squares) + jnp.sum(start * (precisions.start @ start))
-
-    def _row(self, later: jax.Array, w: int, parts: Parts) -> jax.Array | None:
-        """Return row w of a precision times the parts of outcomes that covary with w; None where none has."""
-        block = next(block for block in self.model.blocks if w in block)
-        used = [later[w, v].astype(parts[v].dtype) * parts[v] for v in block if v in parts]
-        return sum(used[1:], used[0]) if used else None
-
-    def blocks_of(self, change: Change) -> list[tuple[int, ...]]:
-        """Return the blocks of outcomes that a change touches."""
-        return [block for block in self.model.blocks if block[0] in change.rest]
 
     def draw(self, key: jax.Array, c: int, chain: Chain, states: jax.Array) -> jax.Array:
         """Return states (T, L) of construct c; fixed ones as they are, idle places 0."""

@@ -202,7 +202,8 @@ class Sweep:
                 law, precisions = law_of(unknowns), self.precisions(self.factors(unknowns))
             errors = moves.errors(c, self.kappa(unknowns), columns, rows)
             # Barriers: XLA would else fuse what makes an array into each of its uses, and make it many times.
-            chain = _kept(moves.chain(c, change, precisions, errors))
+            weighted = moves.weighted(change, precisions.later)
+            chain = _kept(moves.chain(c, change, weighted, precisions, errors))
             columns = columns.put(c, _kept(moves.draw(of_draw, c, chain, columns.now[c])))
             innovations = _kept(moves.changed(change, columns, innovations, c))
         return unknowns, columns, chances, curvature

@@ -10,8 +10,6 @@ from bayesdyn.engines.gibbs.model import Model
 from bayesdyn.engines.gibbs.states import Change
 from bayesdyn.engines.gibbs.sums import Columns, Rows, monomial
 
-KINDS = ("now", "lag", "rest")
-
 type Means = dict[tuple[str, int], jax.Array]
 """Latent means of each construct, of the sessions and of the dyads, where the exchanges stand."""
 
