@@ -66,8 +66,9 @@ def test_states_have_the_conditional_of_the_reference(case):
     for c in update.moved:
         errors = update.errors(c, sweep.kappa(unknowns), columns, rows)
         change = update.change(c, law, innovations, columns, rows)
-        chain = update.chain(c, change, update.weighted(change, precisions.later), precisions, errors)
-        again = update.changed(change, columns, innovations, c)
+        weighted = update.weighted(change, precisions.later)
+        chain = update.chain(c, change, weighted, rows, precisions.start, errors)
+        again = update.changed(change, columns, rows, innovations, c)
         for one, other in zip(jax.tree.leaves(again), jax.tree.leaves(innovations), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-12)
         theirs, ours = [], []

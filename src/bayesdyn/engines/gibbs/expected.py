@@ -28,14 +28,6 @@ class Slopes(NamedTuple):
     start: jax.Array
 
 
-class Products(NamedTuple):
-    """Expectations of (P e)_w times the states now, before, and one: (T, L) by outcome w."""
-
-    now: dict[int, jax.Array]
-    lag: dict[int, jax.Array]
-    rest: dict[int, jax.Array]
-
-
 def expected_errors(errors: Errors, score: jax.Array, moments: Moments) -> tuple[jax.Array, jax.Array]:
     """Return the expected log density of the scores, without the determinant of their errors' covariance.
 
@@ -49,38 +41,70 @@ def expected_errors(errors: Errors, score: jax.Array, moments: Moments) -> tuple
     return of_others - weighed, weighed - 0.5 * of_others
 
 
-def expected_products(weighted: Weighted, moments: Moments) -> Products:
-    """Return the expected products of the precision's rows times the innovations with the states."""
-    second_before, mean_before = before(moments.second), before(moments.mean)
-    by_now = (moments.second, moments.cross, moments.mean)
-    by_lag = (moments.cross, second_before, mean_before)
-    by_one = (moments.mean, mean_before, None)
+class Products:
+    """Expected products of the precision's rows times the innovations, (P e)_w, with the states and one.
 
-    def of(w: int, times: tuple[jax.Array, jax.Array, jax.Array | None]) -> jax.Array:
-        parts = [
-            part[w] if by is None else part[w] * by
-            for part, by in zip((weighted.now, weighted.lag, weighted.rest), times, strict=True)
-            if w in part
-        ]
-        return sum(parts[1:], parts[0])
+    Attributes
+    ----------
+    weighted
+        What (P e)_w is made of.
+    times
+        By kind, what its three parts (now, lag, rest) are multiplied by: moments (T, L), 0 where no exchange
+        is before; None is one, where the part is 0 there by itself.
+    """
 
-    # Kept: each would else be made anew in every product that it enters.
-    kept = jax.lax.optimization_barrier
-    return kept(Products(*({w: of(w, by) for w in weighted.rest} for by in (by_now, by_lag, by_one))))
+    def __init__(self, weighted: Weighted, moments: Moments, later: jax.Array) -> None:
+        """Take the moments of the states; ``later`` (T, L) is 1 where an exchange has one before it."""
+        before_it = (before(moments.mean), before(moments.second))
+        mean, second, cross, mean_before, second_before = _kept(
+            tuple(later * one for one in (moments.mean, moments.second, moments.cross, *before_it))
+        )
+        self.weighted = weighted
+        self.times: dict[str, tuple[jax.Array | None, ...]] = {
+            "now": (second, cross, mean),
+            "lag": (cross, second_before, mean_before),
+            "rest": (mean, mean_before, None),
+        }
+        self._arrays: dict[tuple[str, int], jax.Array] = {}
+
+    def sum(self, kind: str, w: int, factor: jax.Array) -> jax.Array:
+        """Return the sum over all exchanges of a factor, E[(P e)_w] and the states that the kind names.
+
+        A factor of one step is taken out of the sums over steps.
+        """
+        if len(factor) == 1:
+            by_lane = [_by_lane(part, times) for part, times in self._of(kind, w)]
+            return jnp.sum(factor[0] * sum(by_lane[1:], by_lane[0]), dtype=float)
+        if (kind, w) not in self._arrays:
+            parts = [part if times is None else part * times for part, times in self._of(kind, w)]
+            # Kept: it would else be made anew in every sum that it enters.
+            self._arrays[kind, w] = _kept(sum(parts[1:], parts[0]))
+        return dot(factor, self._arrays[kind, w])
+
+    def _of(self, kind: str, w: int) -> list[tuple[jax.Array, jax.Array | None]]:
+        parts = zip(self.weighted, self.times[kind], strict=True)
+        return [(part[w], times) for part, times in parts if w in part]
+
+
+def _by_lane(part: jax.Array, times: jax.Array | None) -> jax.Array:
+    """Return the sums over steps (L,) of a part of (P e), times moments."""
+    if times is None:
+        return jnp.sum(part, axis=0)
+    return part[0] * jnp.sum(times, axis=0) if len(part) == 1 else jnp.einsum("tl,tl->l", part, times)
 
 
 def expected_square(change: Change, w: int, v: int, products: Products) -> jax.Array:
     """Return the expected sum of e_w (P e)_v."""
-    parts = zip((change.now, change.lag, change.rest), products, strict=True)
-    return jnp.sum(jnp.stack([dot(part[w], product[v]) for part, product in parts if w in part]))
+    parts = (("now", change.now), ("lag", change.lag), ("rest", change.rest))
+    return sum((products.sum(kind, v, part[w]) for kind, part in parts if w in part), jnp.zeros(()))
 
 
 def slope_of_row(place: int, block: tuple[int, ...], row: jax.Array, of_row: jax.Array) -> jax.Array:
-    """Return a slope (V, V) by the innovations' precision P, as far as row ``place`` of its covariance moves P.
+    """Return a slope (V, V) by the innovations' precision P, as far as row ``place`` of its inverse moves P.
 
     Such moves change P by multiples of a b' + b a', where a is the row of P over its diagonal and b any
-    vector; so a slope S counts by S a alone, which is -1/2 the expected sum of e (P e)_place over P's diagonal.
-    That S is returned which is 0 outside row and column ``place``.
+    vector; so a slope S counts by S a alone: -1/2 the expected sum of e (P e)_place over P's diagonal. That S
+    is returned which is 0 outside row and column ``place``.
 
     Parameters
     ----------
@@ -111,7 +135,9 @@ def slope_of_coefficients(parts: list[Part], count: int, products: Products) -> 
     """Return the slopes (F,) by coefficients, each of which takes its terms from the innovations."""
     slopes = jnp.zeros(count)
     for part in parts:
-        product = getattr(products, part.kind)[part.outcome]
         for f, value in zip(part.free, part.values, strict=True):
-            slopes = slopes.at[f].add(dot(product, value))
+            slopes = slopes.at[f].add(products.sum(part.kind, part.outcome, value))
     return slopes
+
+
+_kept = jax.lax.optimization_barrier

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from bayesdyn.engines.gibbs import conditional, spreads
 from bayesdyn.engines.gibbs.conditional import Others
 from bayesdyn.engines.gibbs.expected import (
+    Products,
     Slopes,
     expected_errors,
-    expected_products,
     expected_square,
     expected_start,
     slope_of_coefficients,
@@ -163,7 +163,7 @@ class Integrated:
         def slope_at(values: jax.Array) -> tuple[jax.Array, jax.Array]:
             at, back = jax.vjp(law, values)
             kappa = unknowns.kappa_raw.at[self.c].set(at[0])
-            moved = changed(change, parts, at[1])
+            moved = changed(change, parts, at[1], rows.later)
             value, slopes = self.log_scores(kappa, moved, parts, at[2], columns, rows)
             known, slope = jax.value_and_grad(rest)(values)
             (through,) = back((slopes.kappa, slopes.free, Precisions(slopes.later, slopes.start)))
@@ -234,10 +234,10 @@ class Integrated:
         problem = self.model.problem
         errors = self.states.errors(self.c, kappa_raw * problem.kappa_sd, columns, rows)
         weighted = self.states.weighted(change, precisions.later)
-        chain = _kept(self.states.chain(self.c, change, weighted, precisions, errors))
+        chain = _kept(self.states.chain(self.c, change, weighted, rows, precisions.start, errors))
         chain, _, _ = self.states.latent(self.c, chain, columns.now[self.c])
         found = _kept(moments(chain))
-        products = expected_products(weighted, found)
+        products = Products(weighted, found, rows.later)
         by_start = expected_start(change, self.place, found, self.states.lanes.first)
         value, by_kappa = expected_errors(errors, rows.score[self.c], found)
         # Of the precisions, only the construct's rows move.

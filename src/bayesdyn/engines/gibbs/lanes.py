@@ -129,8 +129,8 @@ def after(values: jax.Array) -> jax.Array:
 class Moments(NamedTuple):
     """Entropy of a chain, less N log(2 pi e) / 2, and its moments (T, L).
 
-    ``second`` is E[x_t^2], ``cross`` E[x_t x_{t-1}]: all that slopes of its integral take (Fisher's identity),
-    so nothing solved step by step is differentiated.
+    ``second`` is E[x_t^2], ``cross`` E[x_t x_{t-1}]: all that slopes of its integral take (Fisher's
+    identity), so nothing solved step by step is differentiated.
     """
 
     entropy: jax.Array

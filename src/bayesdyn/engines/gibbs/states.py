@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.expansion import Primitive
-from bayesdyn.engines.gibbs.gaussian import Precisions
 from bayesdyn.engines.gibbs.lanes import Chain, Lanes, after, before, draw
 from bayesdyn.engines.gibbs.model import Law, Model
 from bayesdyn.engines.gibbs.sums import Columns, Rows, monomial
 
 type Parts = dict[int, jax.Array]
-"""Arrays (T, L) by outcome; 0 where an outcome is absent."""
+"""Arrays by outcome, 0 where it is absent: (T, L), or of one step or lane where all share a number."""
 type _Cofactors = list[tuple[int, tuple[Primitive, ...]]]
 
 
@@ -43,7 +42,8 @@ class Innovations(NamedTuple):
 class Change(NamedTuple):
     """Innovations without a construct, and what its states now and before add: a and b.
 
-    ``start`` (V, S) are the deviations at starts without it.
+    ``rest`` is 0 where no exchange is before; ``now`` and ``lag`` need not be, so that what a session's
+    exchanges share stays one number. ``start`` (V, S) are the deviations at starts without the construct.
     """
 
     rest: Parts
@@ -148,19 +148,22 @@ class States:
         lag = self._cofactors(expansion.containing(("lag", c)), law, columns, rows)
         rest = {}
         for v in self._near(set(now) | set(lag)):
-            value = innovations.later[v]
-            value = value - now[v] * columns.now[c] if v in now else value
-            rest[v] = value - lag[v] * columns.lag[c] if v in lag else value
+            rest[v] = innovations.later[v]
+            if v in now or v in lag:
+                rest[v] = rest[v] - rows.later * _added(v, now, lag, columns, c)
         place, first = self.model.place(c), self.lanes.first
         start = innovations.start.at[place].add(-columns.now[c][first])
         return Change(rest, now, lag, start)
 
-    def changed(self, change: Change, columns: Columns, given: Innovations, c: int) -> Innovations:
+    def changed(
+        self, change: Change, columns: Columns, rows: Rows, given: Innovations, c: int
+    ) -> Innovations:
         """Return the innovations with the states that construct c has now."""
         later = list(given.later)
         for v, value in change.rest.items():
-            value = value + change.now[v] * columns.now[c] if v in change.now else value
-            later[v] = value + change.lag[v] * columns.lag[c] if v in change.lag else value
+            later[v] = value
+            if v in change.now or v in change.lag:
+                later[v] = value + rows.later * _added(v, change.now, change.lag, columns, c)
         place, first = self.model.place(c), self.lanes.first
         return Innovations(tuple(later), change.start.at[place].add(columns.now[c][first]))
 
@@ -173,7 +176,8 @@ class States:
                 if self._places[v, j]
             ]
             if parts:
-                found[v] = rows.later * sum(parts[1:], parts[0])
+                # Of two dimensions, also where all share one number.
+                found[v] = jnp.atleast_2d(sum(parts[1:], parts[0]))
         return found
 
     def _near(self, outcomes: set[int]) -> list[int]:
@@ -215,25 +219,22 @@ class States:
         return _kept(Weighted(rows(change.now), rows(change.lag), rows(change.rest)))
 
     def chain(
-        self, c: int, change: Change, weighted: Weighted, precisions: Precisions, errors: Errors
+        self, c: int, change: Change, weighted: Weighted, rows: Rows, start: jax.Array, errors: Errors
     ) -> Chain:
-        """Return the chain (T, L) of construct c."""
-        diagonal, linear = errors.weight, errors.linear
-        below, ahead, ahead_linear = (jnp.zeros_like(linear) for _ in range(3))
-        for w, rest in change.rest.items():
-            if w in weighted.now:
-                by_now = weighted.now[w]
-                linear = linear - by_now * rest
-                diagonal = diagonal + by_now * change.now[w] if w in change.now else diagonal
-            if w in weighted.lag:
-                by_lag = weighted.lag[w]
-                ahead_linear = ahead_linear + by_lag * rest
-                below = below + by_lag * change.now[w] if w in change.now else below
-                ahead = ahead + by_lag * change.lag[w] if w in change.lag else ahead
+        """Return the chain (T, L) of construct c; ``start`` (V, V) is the precision of starts."""
+        own, below, ahead = (
+            rows.later * _products(one, other)
+            for one, other in (
+                (weighted.now, change.now),
+                (weighted.lag, change.now),
+                (weighted.lag, change.lag),
+            )
+        )
+        linear = errors.linear - _products(weighted.now, change.rest)
         # Whole arrays: a shift inside a fused loop is made element by element.
-        ahead, ahead_linear = _kept((ahead, ahead_linear))
-        diagonal, linear = diagonal + after(ahead), linear - after(ahead_linear)
-        row = precisions.start[self.model.place(c)].astype(linear.dtype)
+        ahead, ahead_linear = _kept((ahead, rows.later * _products(weighted.lag, change.rest)))
+        diagonal, linear = errors.weight + own + after(ahead), linear - after(ahead_linear)
+        row = start[self.model.place(c)].astype(linear.dtype)
         first = self.lanes.first
         linear = linear.at[first].add(-row @ change.start)
         diagonal = diagonal.at[first].add(row[self.model.place(c)])
@@ -264,6 +265,17 @@ class States:
 
 
 _kept = jax.lax.optimization_barrier
+
+
+def _added(v: int, now: Parts, lag: Parts, columns: Columns, c: int) -> jax.Array:
+    """Return what construct c's states add to the innovation of outcome v."""
+    parts = [part[v] * column[c] for part, column in ((now, columns.now), (lag, columns.lag)) if v in part]
+    return sum(parts[1:], parts[0])
+
+
+def _products(one: Parts, other: Parts) -> jax.Array | float:
+    """Return the sum of products over the outcomes that both have."""
+    return sum((one[w] * other[w] for w in one if w in other), 0.0)
 
 
 def _weighted(weight: jax.Array, value: jax.Array | None) -> jax.Array:

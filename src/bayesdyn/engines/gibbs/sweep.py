@@ -197,15 +197,15 @@ class Sweep:
                 density = one.density(unknowns, precisions.later, change, parts, columns, rows)
                 metric = state.steps.metric[name]
                 unknowns, far, moved = one.move(of_move, unknowns, density, metric, jnp.exp(step), probe)
-                change = changed(change, parts, far)
+                change = changed(change, parts, far, rows.later)
                 chances[_moves_of(name)], curvature[name] = moved.chance, moved.curvature
                 law, precisions = law_of(unknowns), self.precisions(self.factors(unknowns))
             errors = moves.errors(c, self.kappa(unknowns), columns, rows)
             # Barriers: XLA would else fuse what makes an array into each of its uses, and make it many times.
             weighted = moves.weighted(change, precisions.later)
-            chain = _kept(moves.chain(c, change, weighted, precisions, errors))
+            chain = _kept(moves.chain(c, change, weighted, rows, precisions.start, errors))
             columns = columns.put(c, _kept(moves.draw(of_draw, c, chain, columns.now[c])))
-            innovations = _kept(moves.changed(change, columns, innovations, c))
+            innovations = _kept(moves.changed(change, columns, rows, innovations, c))
         return unknowns, columns, chances, curvature
 
     def _rest(

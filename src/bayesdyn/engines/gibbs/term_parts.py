@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +19,7 @@ class Part(NamedTuple):
     """Terms of free coefficients in one equation, of one kind: what they add to one array.
 
     ``kind`` is ``now`` or ``lag``, what multiplies the states now or before, or ``rest``; ``free`` (K,) which
-    coefficients, ``values`` K arrays (T, L).
+    coefficients, ``values`` K arrays (T, L), or with one step or lane where all share a number.
     """
 
     kind: str
@@ -54,21 +55,24 @@ def _term(
         primitives = model.expansion.monomials[entry.monomial]
         kind = next((kind for kind in ("now", "lag") if (kind, c) in primitives), "rest")
         value = monomial(tuple(one for one in primitives if one != (kind, c)), columns, rows)
-        value = entry.sign * (rows.later if value is None else rows.later * value)
+        one = jnp.ones((1, 1), rows.later.dtype)
+        value = entry.sign * (one if value is None else value)
         for mean in entry.means:
             value = value * means[mean]
         sums[kind] = sums[kind] + value if kind in sums else value
     return sums
 
 
-def changed(change: Change, parts: list[Part], step: jax.Array) -> Change:
-    """Return what innovations are made of with coefficients that are ``step`` (F,) farther."""
+def changed(change: Change, parts: list[Part], step: jax.Array, later: jax.Array) -> Change:
+    """Return what innovations are made of with coefficients that are ``step`` (F,) farther.
+
+    ``later`` (T, L) is 1 where an exchange has one before it, else 0.
+    """
     made = {"rest": dict(change.rest), "now": dict(change.now), "lag": dict(change.lag)}
     for part in parts:
         steps = step[part.free].astype(part.values[0].dtype)
-        value = made[part.kind].get(part.outcome)
-        for k, term in enumerate(part.values):
-            value = -steps[k] * term if value is None else value - steps[k] * term
-        if value is not None:
-            made[part.kind][part.outcome] = value
+        terms = [steps[k] * term for k, term in enumerate(part.values)]
+        moved = sum(terms[1:], terms[0])
+        moved = later * moved if part.kind == "rest" else moved
+        made[part.kind][part.outcome] = made[part.kind].get(part.outcome, 0.0) - moved
     return change._replace(**made)
