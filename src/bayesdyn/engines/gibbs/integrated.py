@@ -236,7 +236,7 @@ class Integrated:
         weighted = self.states.weighted(change, precisions.later)
         chain = _kept(self.states.chain(self.c, change, weighted, rows, precisions.start, errors))
         chain, _, _ = self.states.latent(self.c, chain, columns.now[self.c])
-        found = _kept(moments(chain))
+        found = moments(chain)
         products = Products(weighted, found, rows.later)
         by_start = expected_start(change, self.place, found, self.states.lanes.first)
         value, by_kappa = expected_errors(errors, rows.score[self.c], found)
