@@ -42,7 +42,7 @@ class Asked:
     draws, tune, chains, random_seed
         Kept draws and warm-up of each chain; both end with a block of :data:`BLOCK` sweeps.
     dtype
-        Of the states; everything else is float64. That float32 moves no posterior mean is not shown yet.
+        Of the states; everything else is float64.
     device
         ``cpu``, ``gpu``, or ``auto``: what JAX takes.
     latent_draws

@@ -38,7 +38,8 @@ from bayesdyn.engines.gibbs.states import Change, States
 from bayesdyn.engines.gibbs.sums import Columns, Rows
 from bayesdyn.engines.gibbs.term_parts import Part, changed
 
-LEAPFROGS = 2
+LEAPFROGS = 3
+"""Steps of a trajectory: past a quarter turn, so that moves cross the mean and the sweeps forget sooner."""
 
 
 class Point(NamedTuple):
