@@ -161,9 +161,10 @@ def test_auto_takes_the_sweeps_for_many_exchanges_and_says_where_it_cannot(measu
 
 def test_chains_of_one_program_draw_as_chains_on_cores_of_their_own(measures, monkeypatch):
     """What other devices do; a few sweeps, in which rounding does not grow to other choices."""
-    few = RUN | {"draws": 6, "tune": 12}  # one look at the curvature among them
+    few = RUN | {"draws": 4, "tune": 12}  # one look at the curvature among them
     apart = bd.fit(measures, bd.load_model(MODERATED), **few)
     monkeypatch.setattr(module, "device_in_use", lambda: SimpleNamespace(platform="another"))
     together = bd.fit(measures, bd.load_model(MODERATED), **few)
     for name, values in apart["posterior"].data_vars.items():
-        np.testing.assert_allclose(together["posterior"][name], values, rtol=1e-6, atol=1e-8, err_msg=name)
+        # Of the scale that scores are standardised to: a covariance near 0 is a difference of larger numbers.
+        np.testing.assert_allclose(together["posterior"][name], values, rtol=1e-6, atol=1e-6, err_msg=name)
