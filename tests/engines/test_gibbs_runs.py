@@ -1,17 +1,22 @@
 """Runs of sweeps behind ``bd.fit``: names, interruption, stopping early, and what is refused."""
 
 import json
+from functools import partial
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 
 import bayesdyn as bd
 from bayesdyn.engines.gibbs import draw as module
+from bayesdyn.engines.gibbs.block import run_block, start
+from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.errors import DataWarning, EngineError
 from bayesdyn.fitting.diagnostics import diagnose
+from bayesdyn.structure.problem import prepare
 from small_models import MODERATED
 
 # Few dyads keep these fits quick; that a fit warns of them is tested in tests/fitting.
@@ -161,10 +166,25 @@ def test_auto_takes_the_sweeps_for_many_exchanges_and_says_where_it_cannot(measu
 
 def test_chains_of_one_program_draw_as_chains_on_cores_of_their_own(measures, monkeypatch):
     """What other devices do; a few sweeps, in which rounding does not grow to other choices."""
-    few = RUN | {"draws": 4, "tune": 12}  # one look at the curvature among them
+    few = RUN | {"draws": 4, "tune": 4}
     apart = bd.fit(measures, bd.load_model(MODERATED), **few)
     monkeypatch.setattr(module, "device_in_use", lambda: SimpleNamespace(platform="another"))
     together = bd.fit(measures, bd.load_model(MODERATED), **few)
     for name, values in apart["posterior"].data_vars.items():
-        # Of the scale that scores are standardised to: a covariance near 0 is a difference of larger numbers.
-        np.testing.assert_allclose(together["posterior"][name], values, rtol=1e-6, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(together["posterior"][name], values, rtol=1e-6, atol=1e-8, err_msg=name)
+
+
+def test_chains_of_one_program_learn_the_metrics_of_chains_apart(measures):
+    """Eleven sweeps of warm-up, the last of which looks at the curvature."""
+    sweep = Sweep(prepare(measures, bd.load_model(MODERATED), "known"))
+    states, rows = [start(sweep, 3, chain) for chain in range(2)], sweep.rows()
+    warm = jnp.array(True)
+    both = jax.tree.map(lambda *chains: jnp.stack(chains), *states)
+    together, _ = jax.jit(partial(run_block, sweep, 11, together=True))(warm, both, rows, None)
+    alone = jax.jit(partial(run_block, sweep, 11))
+    for chain, state in enumerate(states):
+        apart, _ = alone(warm, state, rows, None)
+        for name, metric in apart.steps.metric.items():
+            assert not np.allclose(metric, state.steps.metric[name], rtol=0.1), "there was no look"
+            found = together.steps.metric[name][chain]
+            np.testing.assert_allclose(found, metric, rtol=1e-6, atol=1e-6 * np.abs(metric).max())

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from bayesdyn.engines.gibbs.lanes import (
+from bayesdyn.engines.gibbs.scalar_chains import (
     Chain,
     draw_halving,
     draw_walking,

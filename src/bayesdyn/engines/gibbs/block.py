@@ -1,8 +1,5 @@
 """A chain's start, and blocks of sweeps of one chain or of several together."""
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,16 +57,17 @@ def run_block(
     ``together``, ``state`` holds several chains along its first axis, which are as far as each other; kept
     draws have the chains along their second.
     """
-
-    def each(function: Callable[..., Any], in_axes: Any = 0) -> Callable[..., Any]:
-        return jax.vmap(function, in_axes=in_axes) if together else function
+    one_sweep, learns, adapts = sweep, learn, adapt
+    if together:
+        one_sweep = jax.vmap(sweep, in_axes=(0, None, None, None))
+        learns, adapts = jax.vmap(learn), jax.vmap(adapt)
 
     def once(state: State, _: None) -> tuple[State, Kept]:
         done = state.steps.sweeps[0] if together else state.steps.sweeps
         look = warm & looks(done)
-        state, kept, curvature = each(sweep, in_axes=(0, None, None, None))(state, rows, given, look)
-        steps = jax.lax.cond(look, each(learn), lambda steps, _: steps, state.steps, curvature)
-        steps = jax.lax.cond(warm, each(adapt), lambda steps, _: steps, steps, kept.accepted)
+        state, kept, curvature = one_sweep(state, rows, given, look)
+        steps = jax.lax.cond(look, learns, lambda steps, _: steps, state.steps, curvature)
+        steps = jax.lax.cond(warm, adapts, lambda steps, _: steps, steps, kept.accepted)
         return state._replace(steps=steps), kept
 
     return jax.lax.scan(once, state, None, length=count)

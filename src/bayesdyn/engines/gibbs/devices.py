@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import jax
 from jax.stages import Compiled
@@ -32,8 +32,18 @@ def on_device(name: str) -> AbstractContextManager[object]:
         raise AssertionError("a fault was added") from error
 
 
-def device_in_use() -> Any:
-    """Return the device that JAX works on here by default (``jax.Device`` is no type to checkers)."""
+class Device(Protocol):
+    """What is asked of a device of JAX, whose own class is no type to checkers."""
+
+    platform: str
+
+    def memory_stats(self) -> dict[str, int] | None:
+        """Return bytes by what they are of; None where the device does not tell."""
+        ...
+
+
+def device_in_use() -> Device:
+    """Return the device that JAX works on here by default."""
     device = jax.config.jax_default_device
     return jax.devices(device)[0] if device is None or isinstance(device, str) else device
 

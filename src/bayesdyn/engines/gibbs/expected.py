@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.engines.gibbs.lanes import Moments, before, dot
+from bayesdyn.engines.gibbs.lanes import before, dot
+from bayesdyn.engines.gibbs.scalar_chains import Moments
 from bayesdyn.engines.gibbs.states import Change, Errors, Weighted
 from bayesdyn.engines.gibbs.term_parts import Part
 

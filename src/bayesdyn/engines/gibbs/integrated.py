@@ -31,8 +31,8 @@ from bayesdyn.engines.gibbs.expected import (
 )
 from bayesdyn.engines.gibbs.gaussian import Precisions
 from bayesdyn.engines.gibbs.hamiltonian import Moved, SlopeAt, hamiltonian, whitener
-from bayesdyn.engines.gibbs.lanes import moments
 from bayesdyn.engines.gibbs.model import Model, Unknowns
+from bayesdyn.engines.gibbs.scalar_chains import moments
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
 from bayesdyn.engines.gibbs.states import Change, States
 from bayesdyn.engines.gibbs.sums import Columns, Rows

@@ -2,13 +2,15 @@
 
 Every other state is integrated out, which leaves a chain of half the length, until one state is left; then
 all are put back (Golub & Van Loan 2013, Matrix Computations, section 4.5.4). It does about twice the
-arithmetic of :mod:`.lanes`' walk, in a twentieth of the launches.
+arithmetic of :mod:`.scalar_chains`' walk, in a twentieth of the launches.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from bayesdyn.engines.gibbs.lanes import after, before
 
 
 class Halves(NamedTuple):
@@ -58,7 +60,7 @@ def _halve(diagonal: jax.Array, below: jax.Array, linear: jax.Array) -> tuple[Ha
     inverse = 1 / even
     to_before, to_after = below_even * inverse, below_odd * inverse
     # What the even place after an odd one leaves with it.
-    left = _ahead(below_even * to_before), _ahead(value * to_before)
+    left = after(below_even * to_before), after(value * to_before)
     chain = (
         odd - below_odd * to_after - left[0],
         -below_odd * to_before,
@@ -76,7 +78,7 @@ def put_back(halvings: list[Halves], last: jax.Array, noise: list[jax.Array] | N
     """Return all states (T, L) from the last one (1, L): their means, or draws where noise is given."""
     states = last
     for number, one in reversed(list(enumerate(halvings))):
-        even = one.inverse * one.value - one.before * _behind(states) - one.after * states
+        even = one.inverse * one.value - one.before * before(states) - one.after * states
         if noise is not None:
             even = even + noise[number] * jnp.sqrt(one.inverse)
         states = _joined(even, states)
@@ -87,7 +89,7 @@ def covariances(halvings: list[Halves], last: jax.Array) -> tuple[jax.Array, jax
     """Return variances (T, L), and covariances with the state before, from the last one's variance (1, L)."""
     variance, cross = last, jnp.zeros_like(last)
     for one in reversed(halvings):
-        earlier = _behind(variance)
+        earlier = before(variance)
         even = one.inverse + one.before**2 * earlier + one.after**2 * variance
         even = even + 2 * one.before * one.after * cross
         with_before = -one.before * earlier - one.after * cross
@@ -112,11 +114,3 @@ def _split(values: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _joined(even: jax.Array, odd: jax.Array) -> jax.Array:
     return jnp.stack([even, odd], axis=1).reshape(-1, even.shape[-1])
-
-
-def _ahead(values: jax.Array) -> jax.Array:
-    return jnp.concatenate([values[1:], jnp.zeros_like(values[:1])])
-
-
-def _behind(values: jax.Array) -> jax.Array:
-    return jnp.concatenate([jnp.zeros_like(values[:1]), values[:-1]])

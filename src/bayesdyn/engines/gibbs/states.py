@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.expansion import Primitive
-from bayesdyn.engines.gibbs.lanes import Chain, Lanes, after, before, draw
+from bayesdyn.engines.gibbs.lanes import Lanes, after, before
 from bayesdyn.engines.gibbs.model import Law, Model
+from bayesdyn.engines.gibbs.scalar_chains import Chain, draw
 from bayesdyn.engines.gibbs.sums import Columns, Rows, monomial
 
 type Parts = dict[int, jax.Array]
