@@ -1,8 +1,8 @@
 """The density of scores and other states with one construct's states integrated out: its value and slopes.
 
-By Fisher's identity the slopes are those of the whole log density, in expectation over the states that are
-integrated out; the log of the integral is that expectation plus the entropy of the states. Innovations are
-e_w = n_w x_t + l_w x_{t-1} + r_w, so all expectations are of products of n, l and r with the moments of x; to
+Innovations are e_w = n_w x_t + l_w x_{t-1} + r_w and the log density -x'Ax/2 + b'x + k in the states x; its
+integral is exp(k + b'm/2) over the root of A's determinant, with m the mean of x. By Fisher's identity the
+slopes are those of the log density, in expectation over x: products of n, l and r with the moments of x; to
 differentiate the integral as it is computed would take longer. The precision's rows times e are made once:
 each number is then one product of two arrays.
 """
@@ -29,17 +29,32 @@ class Slopes(NamedTuple):
     start: jax.Array
 
 
-def expected_errors(errors: Errors, score: jax.Array, moments: Moments) -> tuple[jax.Array, jax.Array]:
-    """Return the expected log density of the scores, without the determinant of their errors' covariance.
+def without_states(
+    errors: Errors, score: jax.Array, change: Change, weighted: Weighted, start: jax.Array
+) -> jax.Array:
+    """Return the log density where the construct's states are 0, without the covariances' determinants.
 
-    Beside it stands its slope by the log of the error's standard deviation, halved.
+    ``start`` is the precision of starts (V, V).
+    """
+    value = dot(errors.weight * score, score)
+    if errors.others is not None:
+        value = value + 2 * dot(errors.others, score)
+    for w, rest in weighted.rest.items():
+        value = value + dot(change.rest[w], rest)
+    by_start = change.start.astype(float)
+    return -0.5 * (value + jnp.sum(by_start * (start @ by_start)))
+
+
+def slope_of_errors(errors: Errors, score: jax.Array, moments: Moments) -> jax.Array:
+    """Return the slope of the expected log density of scores by the log of their errors' variance.
+
+    It lacks that of the determinant of the errors' covariance.
     """
     squared = moments.second - 2 * score * moments.mean + score**2
-    weighed = 0.5 * dot(errors.weight, squared)
+    slope = 0.5 * dot(errors.weight, squared)
     if errors.others is None:
-        return -weighed, weighed
-    of_others = dot(errors.others, moments.mean - score)
-    return of_others - weighed, weighed - 0.5 * of_others
+        return slope
+    return slope - 0.5 * dot(errors.others, moments.mean - score)
 
 
 class Products:

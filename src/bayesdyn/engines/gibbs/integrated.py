@@ -23,14 +23,16 @@ from bayesdyn.engines.gibbs.conditional import Others
 from bayesdyn.engines.gibbs.expected import (
     Products,
     Slopes,
-    expected_errors,
     expected_square,
     expected_start,
     slope_of_coefficients,
+    slope_of_errors,
     slope_of_row,
+    without_states,
 )
 from bayesdyn.engines.gibbs.gaussian import Precisions
 from bayesdyn.engines.gibbs.hamiltonian import Moved, SlopeAt, hamiltonian, whitener
+from bayesdyn.engines.gibbs.lanes import dot
 from bayesdyn.engines.gibbs.model import Model, Unknowns
 from bayesdyn.engines.gibbs.scalar_chains import moments
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
@@ -239,15 +241,15 @@ class Integrated:
         chain, _, _ = self.states.latent(self.c, chain, columns.now[self.c])
         found = moments(chain)
         products = Products(weighted, found, rows.later)
-        by_start = expected_start(change, self.place, found, self.states.lanes.first)
-        value, by_kappa = expected_errors(errors, rows.score[self.c], found)
+        score, start = rows.score[self.c], precisions.start
+        value = found.entropy + 0.5 * dot(chain.linear, found.mean)
+        value = value + without_states(errors, score, change, weighted, start)
         # Of the precisions, only the construct's rows move.
         row, of_row = precisions.later[self.place], jnp.zeros(len(self.model.own))
         for v in self.block:
             of_row = of_row.at[v].set(expected_square(change, v, self.place, products))
-        squares = [of_row[self.place]]
-        squares += [expected_square(change, v, v, products) for v in change.rest if v != self.place]
-        value = value + found.entropy - 0.5 * (sum(squares) + jnp.sum(precisions.start * by_start))
+        by_start = expected_start(change, self.place, found, self.states.lanes.first)
+        by_kappa = slope_of_errors(errors, score, found)
         rated, sd = problem.rated[:, self.c].sum(), problem.kappa_sd[self.c]
         value = value - 0.5 * rated * sd * kappa_raw[self.c]
         free = slope_of_coefficients(parts, len(self.free), products)
