@@ -64,7 +64,7 @@ def until_enough(measures: xr.Dataset, measurement: str, chains: int, device: st
     """Fit until there is enough; return wall time, what of it was compiling, draws and ESS."""
     began = time.monotonic()
     fit = bd.fit(
-        measures, bd.load_model("chen2026"), measurement=measurement, engine="jax", draws=20_000, tune=150,
+        measures, bd.load_model("chen2026"), measurement=measurement, engine="jax", draws=20_000, tune=250,
         chains=chains, random_seed=1, until=UNTIL, device=device, progress=True,
     )  # fmt: skip
     seconds = time.monotonic() - began

@@ -31,7 +31,7 @@ from bayesdyn.engines.gibbs.expected import (
     without_states,
 )
 from bayesdyn.engines.gibbs.gaussian import Precisions
-from bayesdyn.engines.gibbs.hamiltonian import Moved, SlopeAt, hamiltonian, whitener
+from bayesdyn.engines.gibbs.hamiltonian import TWO_STAGE, Moved, SlopeAt, hamiltonian, whitener
 from bayesdyn.engines.gibbs.lanes import dot
 from bayesdyn.engines.gibbs.model import Model, Unknowns
 from bayesdyn.engines.gibbs.scalar_chains import moments
@@ -39,9 +39,6 @@ from bayesdyn.engines.gibbs.spreads import SpreadPrior
 from bayesdyn.engines.gibbs.states import Change, States
 from bayesdyn.engines.gibbs.sums import Columns, Rows
 from bayesdyn.engines.gibbs.term_parts import Part, changed
-
-LEAPFROGS = 3
-"""Steps of a trajectory: past a quarter turn, so that moves cross the mean and the sweeps forget sooner."""
 
 
 class Point(NamedTuple):
@@ -205,7 +202,7 @@ class Integrated:
         held = np.ones(self.size)
         held[0] = float(self.model.problem.kappa_sd[self.c] > 0)
         factor = whitener(metric) * held[:, None]
-        found = hamiltonian(key, density.slope_at, density.begin, factor, step, LEAPFROGS, probe)
+        found = hamiltonian(key, density.slope_at, density.begin, factor, step, TWO_STAGE, probe)
         moved = density.unknowns_at(found.point)
         inside = jnp.all(
             jnp.array(

@@ -10,6 +10,9 @@ from bayesdyn.engines.gibbs.hamiltonian import learnt
 
 TARGET = 0.8
 """Acceptance at which the Hamiltonian moves' steps are set."""
+LONGEST = 2.2
+"""Of a step: past a quarter turn, so that moves cross the mean and the sweeps forget sooner, and before the
+half turn that would bring them back."""
 _LOOKS = (10, 20, 35, 50, 80, 110, 140, 170, 200, 240, 280, 320, 360, 400, 500, 600, 700, 800, 900)
 """After how many sweeps the curvature is looked at; the first looks are each forgotten at the next."""
 _FIRST_LOOKS = 4
@@ -50,7 +53,7 @@ def adapt(steps: Steps, accepted: jax.Array) -> Steps:
     """Return steps after one more sweep of warm-up."""
     count = steps.sweeps + 1
     error = steps.error + (TARGET - accepted - steps.error) / (count + 10)
-    log_step = np.log(0.3) + np.log(3.0) - jnp.sqrt(count) / 0.05 * error
+    log_step = jnp.minimum(np.log(0.3) + np.log(3.0) - jnp.sqrt(count) / 0.05 * error, np.log(LONGEST))
     weight = count**-0.75
     average = weight * log_step + (1 - weight) * steps.average
     return Steps(log_step, average, error, count, steps.metric)
