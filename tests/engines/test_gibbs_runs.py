@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 import bayesdyn as bd
+from bayesdyn.engines.gibbs import convergence
 from bayesdyn.engines.gibbs import draw as module
 from bayesdyn.engines.gibbs.block import run_block, start
 from bayesdyn.engines.gibbs.sweep import Sweep
@@ -116,6 +117,34 @@ def test_a_run_stops_when_it_has_what_was_asked(measures):
     fit = bd.fit(measures, bd.load_model(MODERATED), **many, until={"ess": 2, "rhat": 5})
     assert fit["posterior"].sizes["draw"] == module.BLOCK
     assert json.loads(fit.attrs["settings"])["draws"] == module.BLOCK
+
+
+def test_a_warm_up_ends_when_the_chains_have_met(measures, tmp_path, monkeypatch):
+    spec = bd.load_model(MODERATED)
+    run = {**RUN, "tune": 400, "draws": 50}
+    one = bd.fit(measures, spec, **run, until={"ess": 2, "rhat": 5}, resume=tmp_path / "one")
+    warmed = len(list((tmp_path / "one").glob("warm-up-*.npz")))
+    assert 150 // module.BLOCK <= warmed < 400 // module.BLOCK
+    # Where chains stay apart, all of it is done.
+    monkeypatch.setattr(convergence, "_SETTLED", 0.0)
+    bd.fit(measures, spec, **run, until={"ess": 2, "rhat": 5}, resume=tmp_path / "two")
+    assert len(list((tmp_path / "two").glob("warm-up-*.npz"))) == 400 // module.BLOCK
+    monkeypatch.undo()
+    # A run that is cut off in the warm-up ends it where it would have.
+    advance, calls = module._Run._advance, []
+
+    def killed(self, *given):
+        calls.append(1)
+        if len(calls) == warmed:
+            raise KeyboardInterrupt
+        return advance(self, *given)
+
+    monkeypatch.setattr(module._Run, "_advance", killed)
+    again = {"until": {"ess": 2, "rhat": 5}, "resume": tmp_path / "three"}
+    with pytest.raises(KeyboardInterrupt):
+        bd.fit(measures, spec, **run, **again)
+    same(one, bd.fit(measures, spec, **run, **again))
+    assert len(list((tmp_path / "three").glob("warm-up-*.npz"))) == warmed
 
 
 @pytest.mark.parametrize(

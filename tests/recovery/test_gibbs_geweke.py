@@ -21,7 +21,7 @@ import bayesdyn as bd
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.block import start
 from bayesdyn.engines.gibbs.model import Unknowns
-from bayesdyn.engines.gibbs.steps import adapt, frozen, looks
+from bayesdyn.engines.gibbs.steps import adapt, frozen, learn, looks
 from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.structure.prior_draws import draw_paths
 from bayesdyn.structure.problem import prepare
@@ -102,9 +102,11 @@ def test_sweeps_leave_the_prior_as_it_is(model, shape):
 
         def once(warm, carried, _):
             state, rows = carried
-            state, kept, curvature = sweep(state, rows, None, warm & looks(state.steps.sweeps))
-            adapted = adapt(state.steps, kept.accepted, curvature)
-            state = state._replace(steps=jax.tree.map(partial(jnp.where, warm), adapted, state.steps))
+            look = warm & looks(state.steps.sweeps)
+            state, kept, curvature = sweep(state, rows, None, look)
+            steps = jax.lax.cond(look, learn, lambda steps, _: steps, state.steps, curvature)
+            steps = jax.lax.cond(warm, adapt, lambda steps, _: steps, steps, kept.accepted)
+            state = state._replace(steps=steps)
             key, own = jax.random.split(state.key)
             rows = scores_of(own, sweep, state, rows, factor)
             return (state._replace(key=key), rows), numbers(sweep, state.unknowns)[0]

@@ -81,11 +81,11 @@ class Checkpoint:
         told = {"identity": dict(self.identity), "warmed": standing.warmed, "drawn": standing.drawn}
         self._write(_STATE, {"told": np.array(json.dumps(told)), **_numbered(standing.leaves)})
 
-    def save_block(self, number: int, leaves: list[np.ndarray]) -> None:
-        """Write the draws of a block."""
-        self._write(_block(number), _numbered(leaves))
+    def save_block(self, number: int, leaves: list[np.ndarray], kind: str = "draws") -> None:
+        """Write the draws of a block; ``kind`` is ``draws`` or ``warm-up``."""
+        self._write(_block(number, kind), _numbered(leaves))
 
-    def load_block(self, number: int) -> list[np.ndarray]:
+    def load_block(self, number: int, kind: str = "draws") -> list[np.ndarray]:
         """Return the draws of a block.
 
         Raises
@@ -93,7 +93,7 @@ class Checkpoint:
         EngineError
             If its file is gone or damaged.
         """
-        return _in_order(self._read(_block(number)))
+        return _in_order(self._read(_block(number, kind)))
 
     @property
     def _title(self) -> str:
@@ -146,5 +146,5 @@ def _in_order(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     return [arrays[f"leaf{number}"] for number in range(len(arrays))]
 
 
-def _block(number: int) -> str:
-    return f"draws-{number:06}.npz"
+def _block(number: int, kind: str) -> str:
+    return f"{kind}-{number:06}.npz"

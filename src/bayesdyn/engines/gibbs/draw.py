@@ -16,7 +16,7 @@ import xarray as xr
 
 from bayesdyn.engines.gibbs.block import run_block, start
 from bayesdyn.engines.gibbs.checkpoint import Checkpoint, Standing, filled_as, leaves_of
-from bayesdyn.engines.gibbs.convergence import Until, reached_by
+from bayesdyn.engines.gibbs.convergence import Reached, Until, reached_by, settled
 from bayesdyn.engines.gibbs.devices import device_in_use, free_memory, needed_by, on_device
 from bayesdyn.engines.gibbs.expansion import obstacles
 from bayesdyn.engines.gibbs.named import posterior_of, stats_of
@@ -41,6 +41,7 @@ class Asked:
     ----------
     draws, tune, chains, random_seed
         Kept draws and warm-up of each chain; both end with a block of :data:`BLOCK` sweeps.
+        With ``until`` they are the most.
     dtype
         Of the states; everything else is float64.
     device
@@ -48,7 +49,7 @@ class Asked:
     latent_draws
         How many draws of the states to keep, from the ends of blocks.
     until
-        Stop before ``draws`` when this is reached.
+        Stop before ``draws`` when this is reached, and warming up before ``tune`` when the chains have met.
     checkpoint
         Where to keep checkpoints, and to go on from.
     progress
@@ -109,6 +110,10 @@ class _Run:
         latent = bool(sweep.states.moved)
         self.given = None if latent else jax.jit(sweep.sums)(columns_of(self.states[0].states), self.rows)
         self.warmed, self.kept, self.latent = 0, [], []
+        # By block: of the warm-up, and of what is kept. Blocks have one shape, so one compilation serves all.
+        self.warm_parameters: list[xr.Dataset] = []
+        self.parameters: list[xr.Dataset] = []
+        self.found: Reached | None = None
         self.began = self.told = time.monotonic()
         self.compiling = 0.0
 
@@ -116,25 +121,40 @@ class _Run:
         """Return all draws: those of a checkpoint, and what is missing of them."""
         asked = self.asked
         self._take_up()
-        warm_blocks, blocks = -(-asked.tune // self.block), -(-asked.draws // self.block)
+        blocks = -(-asked.draws // self.block)
         began = time.monotonic()
         compiled = self._compiled() if len(self.kept) < blocks else None
         self.compiling = time.monotonic() - began
         with ThreadPoolExecutor(min(available_cores(), asked.chains)) as pool:
-            while compiled and self.warmed < warm_blocks:
-                self._advance(pool, partial(compiled, jnp.array(True)))
-                self.warmed += 1
-                if self.warmed == warm_blocks:
-                    self.states = [one._replace(steps=frozen(one.steps)) for one in self.states]
-                self._save()
-                self._tell(f"warm-up: {self.warmed * self.block} of {warm_blocks * self.block} sweeps")
+            while compiled and not self._warm():
+                self._warm_up(self._advance(pool, partial(compiled, jnp.array(True))))
+            self.states = [one._replace(steps=frozen(one.steps)) for one in self.states]
             while compiled and len(self.kept) < blocks and not self._enough():
                 kept = self._advance(pool, partial(compiled, jnp.array(False)))
-                self.kept.append(jax.tree.map(lambda *chains: np.stack(chains), *kept))
+                self.kept.append(kept)
+                self.parameters.append(self._parameters_of(kept))
                 if asked.latent_draws:
                     self.latent.append(np.stack([self._states_of(one) for one in self.states]))
                 self._save()
         return self._tree()
+
+    def _warm(self) -> bool:
+        """Return whether the warm-up is over: done, or with ``until`` the chains have met."""
+        if self.kept or self.warmed * self.block >= self.asked.tune:
+            return True
+        return self.asked.until is not None and settled(self.warm_parameters)
+
+    def _warm_up(self, kept: Kept) -> None:
+        """Go on from a block of the warm-up."""
+        self.warm_parameters.append(self._parameters_of(kept))
+        if self.asked.checkpoint is not None:
+            self.asked.checkpoint.save_block(self.warmed, leaves_of(kept), "warm-up")
+        self.warmed += 1
+        self._save()
+        self._tell(f"warm-up: {self.warmed * self.block} of {self.asked.tune} sweeps")
+
+    def _parameters_of(self, kept: Kept) -> xr.Dataset:
+        return posterior_of(self.sweep, kept.unknowns, effects=False)
 
     def _compiled(self) -> Callable[..., tuple[State, Kept]]:
         block = jax.jit(partial(run_block, self.sweep, self.block, together=self.together))
@@ -165,17 +185,16 @@ class _Run:
         )
         faults.raise_if_any(f"Cannot fit model {self.sweep.problem.spec.name!r}", EngineError)
 
-    def _advance(self, pool: ThreadPoolExecutor, block: Callable[..., tuple[State, Kept]]) -> list[Kept]:
+    def _advance(self, pool: ThreadPoolExecutor, block: Callable[..., tuple[State, Kept]]) -> Kept:
         """Move every chain by a block; the chains stay where they were if that is interrupted."""
         if self.together:
             moved, kept = block(_stacked(self.states), self.rows, self.given)
-            at_once = jax.tree.map(np.asarray, kept)
             places = range(len(self.states))
             self.states = [jax.tree.map(operator.itemgetter(i), moved) for i in places]
-            return [jax.tree.map(lambda values, i=i: values[:, i], at_once) for i in places]
+            return jax.tree.map(lambda values: np.swapaxes(np.asarray(values), 0, 1), kept)
         done = list(pool.map(lambda state: block(state, self.rows, self.given), self.states))
         self.states = [state for state, _ in done]
-        return [jax.tree.map(np.asarray, kept) for _, kept in done]
+        return jax.tree.map(lambda *chains: np.stack(chains), *(kept for _, kept in done))
 
     def _states_of(self, state: State) -> np.ndarray:
         """Return the states (N, C) of a chain in single precision."""
@@ -190,11 +209,15 @@ class _Run:
             return
         self.states, self.warmed = filled_as(self.states, standing.leaves), standing.warmed
         like = Kept(self.states[0].unknowns, jnp.zeros(len(self.sweep.moves)))
+        for number in range(standing.warmed):
+            warm = filled_as(like, point.load_block(number, "warm-up"))
+            self.warm_parameters.append(self._parameters_of(warm))
         for number in range(standing.drawn):
             leaves = point.load_block(number)
             if self.asked.latent_draws:
                 self.latent.append(leaves.pop())
             self.kept.append(jax.tree.map(np.asarray, filled_as(like, leaves)))
+            self.parameters.append(self._parameters_of(self.kept[-1]))
         self._tell(f"goes on from {point.folder}", now=True)
 
     def _save(self) -> None:
@@ -209,15 +232,16 @@ class _Run:
     def _enough(self) -> bool:
         """Look how far the chains have come, now and then, and return whether that is what was asked for."""
         blocks, until = len(self.kept), self.asked.until
-        due = self.asked.progress and time.monotonic() - self.told > _TELL_EVERY_S
-        if not (blocks and (due or (until and _is_look(blocks)))):
-            return False
-        found = reached_by(posterior_of(self.sweep, self._joined().unknowns, effects=False))
-        self._tell(
-            f"{blocks * self.block} of {self.asked.draws} draws, R-hat {found.rhat:.3f}, "
-            f"ESS {found.ess:.0f} ({found.slowest})"
-        )
-        return until is not None and _is_look(blocks) and found.meets(until)
+        if _is_look(blocks) and (until or self.asked.progress):
+            self.found = found = reached_by(self.parameters)
+            if until is not None and found.meets(until):
+                return True
+        if self.found is not None:
+            self._tell(
+                f"{blocks * self.block} of {self.asked.draws} draws, R-hat {self.found.rhat:.3f}, "
+                f"ESS {self.found.ess:.0f} ({self.found.slowest})"
+            )
+        return False
 
     def _tell(self, text: str, now: bool = False) -> None:
         moment = time.monotonic()
@@ -251,8 +275,10 @@ def _stacked(states: list[State]) -> State:
 
 
 def _is_look(blocks: int) -> bool:
-    """Return whether a run may stop after so many blocks: each of the first, then 15 % apart.
+    """Return whether a run may stop after so many blocks: 1, 2, 4, 6, 8, then 10 % apart.
 
     Nothing but the number counts, so that a run that was interrupted stops where it would have.
     """
-    return blocks < 8 or int(np.log(blocks) / np.log(1.15)) > int(np.log(blocks - 1) / np.log(1.15))
+    if blocks <= 8:
+        return blocks in (1, 2, 4, 6, 8)
+    return int(np.log(blocks) / np.log(1.1)) > int(np.log(blocks - 1) / np.log(1.1))
