@@ -209,3 +209,15 @@ def test_what_has_no_raw_unit_at_all_is_refused_with_what_has(fit):
     broken["posterior"] = type(fit)(posterior)
     with pytest.raises(InputError, match=r"'kappa' has no raw unit\. Ask for standard units"):
         bd.summary(broken, variables=("kappa",), units="raw")
+
+
+@pytest.mark.parametrize("units", ["standard", "raw"])
+def test_a_defined_comparison_has_a_probability_and_no_interval(fit, units):
+    share = (draws_of(fit)["disclosure ~ empathy"] > 0).mean()
+    defined = bd.summary(fit, variables=("defined",), units=units).loc["odds"]
+    asked = contrast(fit, "odds", units=units).iloc[0]
+    for found in (defined, asked):
+        assert found["mean"] == found["prob_positive"] == share
+        assert found[["sd", "lower", "upper"]].isna().all()
+    number = bd.summary(fit, variables=("defined",), units=units).loc["through"]
+    assert number[["sd", "lower", "upper"]].notna().all()

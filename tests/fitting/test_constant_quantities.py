@@ -13,3 +13,6 @@ def test_a_fixed_path_is_summarised_without_a_warning():
     assert np.isfinite(table.loc["y ~ a", "rhat"])
     assert np.isnan(table.loc["y ~ b", "rhat"])
     assert table.loc["y ~ b", ["mean", "sd", "lower", "upper"]].tolist() == [0.0, 0.0, 0.0, 0.0]
+    # 0 is neither positive nor negative: a probability of 0 would read as surely negative.
+    assert np.isnan(table.loc["y ~ b", "prob_positive"])
+    assert 0 < table.loc["y ~ a", "prob_positive"] < 1

@@ -143,3 +143,94 @@ def test_fit_refuses_unknown_settings_all_at_once(made):
     with pytest.raises(EngineError) as caught:
         bd.fit(measures, bd.load_model("chen2026"), engine="stan", draws=0, chains=0, random_seed=1)
     assert {"engine", "draws", "chains"} <= set(str(caught.value).replace("'", " ").split())
+
+
+CROSSED = """
+[model]
+name = "crossed"
+paths = '''
+disclosure ~ de*empathy + lag(disclosure)
+disclosure ~ (1 + empathy | therapist) + (1 | dyad)
+'''
+[constructs]
+therapist = ["empathy"]
+client = ["disclosure"]
+"""
+
+
+@pytest.fixture
+def crossed(made):
+    """A fit whose model has therapists too, their effects drawn."""
+    fit, rng = made[0].copy(deep=True), np.random.default_rng(4)
+    names = ["disclosure ~ 1", "disclosure ~ empathy"]
+    posterior = fit["posterior"].to_dataset().assign_coords(
+        therapist=["a", "b", "c"], therapist_effect=names, therapist_effect2=names
+    )  # fmt: skip
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"])
+    posterior["therapist_cov"] = (
+        ("chain", "draw", "therapist_effect", "therapist_effect2"),
+        1 + 0.1 * rng.standard_normal((*shape, 2, 2)),
+    )
+    posterior["therapist_effects"] = (
+        ("chain", "draw", "therapist", "therapist_effect"),
+        rng.standard_normal((*shape, 3, 2)),
+    )
+    fit["posterior"] = xr.DataTree(posterior)
+    fit.attrs["spec"] = json.dumps(CROSSED)
+    return fit
+
+
+def test_groups_of_a_covariate_are_judged_and_have_raw_units(crossed):
+    assert diagnose(crossed).ok
+    posterior = crossed["posterior"].to_dataset()
+    posterior["therapist_cov"][0, :, 0, 0] += 1.0
+    crossed["posterior"] = xr.DataTree(posterior)
+    found = diagnose(crossed)
+    assert found.worst == "therapist_cov[disclosure ~ 1, disclosure ~ 1]"
+    assert not found.ok
+    standard = bd.summary(crossed, variables=("therapist_cov", "therapist_effects"))
+    raw = bd.summary(crossed, variables=("therapist_cov", "therapist_effects"), units="raw")
+    scale = crossed["constant_data"].to_dataset()["scale"]
+    y, x = (float(scale.sel(construct=name)) for name in ("disclosure", "empathy"))
+    for name, factor in {
+        "therapist_cov[disclosure ~ 1, disclosure ~ empathy]": y * y / x,
+        "therapist_effects[b, disclosure ~ empathy]": y / x,
+    }.items():
+        assert raw.loc[name, "mean"] == pytest.approx(factor * standard.loc[name, "mean"])
+    assert raw.loc["therapist_effects[b, disclosure ~ empathy]", "unit"] == (
+        "points of disclosure per point of empathy"
+    )
+
+
+@pytest.mark.parametrize("draws", ["chains that stand still", "no number"])
+def test_what_varies_and_cannot_be_judged_is_a_problem(made, draws):
+    fit = made[0].copy(deep=True)
+    posterior = fit["posterior"].to_dataset()
+    posterior["path"][..., 0] = 0.0
+    still = fit.copy()
+    still["posterior"] = xr.DataTree(posterior.copy(deep=True))
+    assert diagnose(still).ok
+    if draws == "no number":
+        posterior["path"][0, 3, 0] = np.nan
+    else:
+        posterior["path"][0, :, 0] = 1.0
+    fit["posterior"] = xr.DataTree(posterior)
+    found = diagnose(fit)
+    assert not found.ok
+    assert "path[disclosure ~ empathy]" in found.problems[0]
+    if draws == "no number":
+        assert "R-hat or ESS is no number, although draws vary, of 1:" in found.problems[0]
+        assert found.advice[0].endswith("raise tune and draws.")
+
+
+def test_a_summary_of_nothing_is_an_empty_table(made):
+    fit = made[0].copy(deep=True)
+    fit["posterior"] = xr.DataTree(fit["posterior"].to_dataset().drop_vars("defined"))
+    for units, more in (("standard", []), ("raw", ["unit"])):
+        for variables in ((), ("defined",)):
+            table = bd.summary(fit, variables=variables, units=units)
+            whole = bd.summary(made[0], units=units)
+            assert table.empty
+            assert list(table.columns) == list(whole.columns)
+            assert [*whole.columns[8:]] == more
+            assert table.attrs == whole.attrs

@@ -7,9 +7,12 @@ import xarray as xr
 import bayesdyn as bd
 from bayesdyn.engines.pymc_engine import compile_problem, draw
 from bayesdyn.errors import InputError
+from bayesdyn.fitting.diagnostics import diagnose
+from bayesdyn.fitting.mixing import mixing
 from bayesdyn.measures.imputed import imputation_places, measures_at
 from bayesdyn.structure.problem import prepare
 from small_models import TINY as MODEL
+from synthetic import synthetic_fit
 
 # Few dyads keep these fits quick; that a fit warns of them is tested in tests/fitting.
 pytestmark = pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")
@@ -140,3 +143,60 @@ def test_the_scale_of_all_imputations_is_that_of_the_measures(measures):
     one, other = (prepare(measures_at(measures, place), spec, "propagated") for place in (0, 5))
     assert isinstance(measures, xr.Dataset)
     assert not np.allclose(one.shift, other.shift)  # each would have its own: hence they are fixed
+
+
+def dealt_runs(seed, imputations=20, chains=4, draws=50, rho=0.9):
+    """Return AR(1) chains of several imputations, dealt in turn (chain, draw), and which draw is whose."""
+    rng = np.random.default_rng(seed)
+    value, runs = rng.standard_normal((chains, imputations)), []
+    for _ in range(draws):
+        value = rho * value + np.sqrt(1 - rho**2) * rng.standard_normal((chains, imputations))
+        runs.append(value)
+    return np.concatenate(runs, axis=1), np.tile(np.arange(imputations), draws)
+
+
+def test_effective_draws_of_imputations_are_those_within_each():
+    # AR(1) of rho .9 has N (1 - rho) / (1 + rho) effective draws: 4,000 * .1 / 1.9 = 211. Chains of 50 draws
+    # tell their own autocorrelation too low, so the estimate is some way above; 2 * 211 is the threshold.
+    dealt, imputation = dealt_runs(seed=1)
+    draws = xr.Dataset({"a": (("chain", "draw"), dealt)})
+    found = mixing(draws, imputation)
+    assert 100 < float(found.ess_bulk["a"]) < 2 * 211
+    assert float(mixing(draws).ess_bulk["a"]) > 10 * float(found.ess_bulk["a"])
+    each = [mixing(draws.isel(draw=np.flatnonzero(imputation == one))) for one in range(20)]
+    for name, join in (("rhat", max), ("ess_bulk", sum), ("ess_tail", sum)):
+        expected = join(float(getattr(part, name)["a"]) for part in each)
+        assert float(getattr(found, name)["a"]) == pytest.approx(expected)
+
+
+def test_what_stands_still_in_one_imputation_is_judged_by_the_others():
+    dealt, imputation = dealt_runs(seed=2)
+    some = np.where(imputation == 3, 0.0, dealt)
+    draws = xr.Dataset({"some": (("chain", "draw"), some), "none": (("chain", "draw"), 0 * dealt)})
+    found = mixing(draws, imputation)
+    assert np.isfinite(found.rhat["some"])
+    assert np.isnan(found.rhat["none"])
+    some[0, 3] = np.nan
+    assert np.isnan(mixing(draws, imputation).ess_bulk["some"])
+
+
+def test_the_verdict_and_the_summary_of_imputations_tell_how_they_mixed():
+    fit, _, _ = synthetic_fit(chains=4, draws=1000)
+    assert diagnose(fit).imputations == 0
+    assert diagnose(fit).pooled == ""
+    dealt, imputation = dealt_runs(seed=3)
+    posterior, stats = fit["posterior"].to_dataset(), fit["sample_stats"].to_dataset()
+    posterior["path"][..., 0] = dealt
+    fit["posterior"] = xr.DataTree(posterior)
+    name = str(posterior["path_name"].values[0])
+    assert bd.summary(fit).loc[name, "ess_bulk"] > 2000
+    stats["imputation"] = ("chain", "draw"), np.tile(imputation, (4, 1))
+    fit["sample_stats"] = xr.DataTree(stats)
+    found, table = diagnose(fit), bd.summary(fit)
+    assert found.worst == f"path[{name}]"
+    assert found.rhat == pytest.approx(table.loc[name, "rhat"])
+    assert found.rhat > 1.1
+    assert found.ess_bulk == pytest.approx(table.loc[name, "ess_bulk"])
+    assert found.ess_bulk < 2 * 211
+    assert "each of 20 imputations has 50 draws of a chain" in " ".join(found.advice)
+    assert "pools 20 imputations" in found.pooled

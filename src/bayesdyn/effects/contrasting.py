@@ -7,9 +7,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.effects.asking import check_ci_prob, find_path
-from bayesdyn.effects.bands import COLUMNS, interval_attrs, row
 from bayesdyn.errors import FaultList
-from bayesdyn.fitting.fits import posterior_of, spec_as_fitted
+from bayesdyn.fitting.bands import COLUMNS, interval_attrs, row, truth_row
+from bayesdyn.fitting.fits import posterior_of, spec_as_fitted, truths_of
 from bayesdyn.fitting.units import (
     NoRawUnitError,
     Unit,
@@ -21,7 +21,7 @@ from bayesdyn.fitting.units import (
     unit_of,
     unit_of_path,
 )
-from bayesdyn.structure.language.expression import evaluate, names_in, read_expression
+from bayesdyn.structure.language.expression import evaluate, is_truth, names_in, read_expression
 from bayesdyn.structure.language.spec import ModelSpec, Path
 from bayesdyn.structure.language.words import did_you_mean, sentence
 from bayesdyn.structure.quantities import label_values
@@ -81,12 +81,13 @@ def contrast(
         _check(expression, text, set(named), spec, faults)
         readable.append(text)
     faults.raise_if_any("Cannot compute these contrasts")
-    told = _units(expressions, readable, dimensions) if units == "raw" else {}
-    rows = [
-        {"expression": expression, **_row(evaluate(text, _used(text, values, draws)), ci_prob)}
-        for expression, text in zip(expressions, readable, strict=True)
-    ]
-    table = pd.DataFrame(rows, columns=["expression", *COLUMNS]).assign(**told)
+    unit = _units(expressions, readable, dimensions) if units == "raw" else {}
+    rows, truths = [], truths_of(spec)
+    for expression, text in zip(expressions, readable, strict=True):
+        found = evaluate(text, _used(text, values, draws)).ravel()
+        told = truth_row(found) if is_truth(text, truths) else row(found, ci_prob)
+        rows.append({"expression": expression, **told})
+    table = pd.DataFrame(rows, columns=["expression", *COLUMNS]).assign(**unit)
     table.attrs = interval_attrs(ci_prob, units)
     return table
 
@@ -145,10 +146,3 @@ def _used(text: str, values: dict[str, np.ndarray], draws: xr.DataArray) -> dict
     """Return the draws of the names in an expression; of one without names, only their shape."""
     used = {name: values[name] for name in names_in(text)}
     return used or {"": np.zeros((draws.sizes["chain"], draws.sizes["draw"]))}
-
-
-def _row(draws: np.ndarray, ci_prob: float) -> dict[str, float]:
-    if draws.dtype == np.bool_:
-        probability, nothing = float(draws.mean()), float("nan")
-        return dict(zip(COLUMNS, (probability, nothing, nothing, nothing, probability), strict=True))
-    return row(draws.ravel(), ci_prob)

@@ -5,9 +5,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.effects.asking import check_ci_prob, find_path
-from bayesdyn.effects.bands import COLUMNS, band, interval_attrs
 from bayesdyn.effects.equations import Equations, equations_of
 from bayesdyn.errors import Fault, FaultList, InputError
+from bayesdyn.fitting.bands import COLUMNS, band, interval_attrs
 from bayesdyn.fitting.fits import flat, posterior_of
 from bayesdyn.structure.language.spec import Path
 

@@ -8,9 +8,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.effects.asking import check_at, check_ci_prob, described, find_factor
-from bayesdyn.effects.bands import COLUMNS, interval_attrs, row
 from bayesdyn.effects.equations import Equations, equations_of
 from bayesdyn.errors import FaultList
+from bayesdyn.fitting.bands import COLUMNS, interval_attrs, row
 from bayesdyn.fitting.units import check_units
 from bayesdyn.structure.language.spec import Factor, Term
 

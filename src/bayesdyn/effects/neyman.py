@@ -9,10 +9,10 @@ import xarray as xr
 from scipy.optimize import brentq
 
 from bayesdyn.effects.asking import check_at, check_ci_prob, check_name, described, find_factor
-from bayesdyn.effects.bands import band, interval_attrs
 from bayesdyn.effects.equations import Equations, equations_of
 from bayesdyn.effects.moderation import moderated, require_moderators
 from bayesdyn.errors import FaultList
+from bayesdyn.fitting.bands import band, interval_attrs
 from bayesdyn.structure.language.spec import Factor
 
 _POINTS = 401

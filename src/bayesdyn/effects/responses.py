@@ -7,10 +7,10 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.effects.asking import check_at, check_ci_prob, check_name, described
-from bayesdyn.effects.bands import COLUMNS, band, interval_attrs
 from bayesdyn.effects.equations import Equations, equations_of, residual_covariance, transition_of
 from bayesdyn.effects.standardising import spectral_radius
 from bayesdyn.errors import FaultList
+from bayesdyn.fitting.bands import COLUMNS, band, interval_attrs
 from bayesdyn.fitting.fits import posterior_of, scale_of
 from bayesdyn.fitting.units import check_units
 

@@ -9,9 +9,9 @@ import xarray as xr
 
 from bayesdyn.effects.asking import check_at, check_ci_prob, check_name, described
 from bayesdyn.effects.averages import Slopes, mean_of_products, slopes_of
-from bayesdyn.effects.bands import COLUMNS, interval_attrs, row
 from bayesdyn.effects.equations import Equations, equations_of
 from bayesdyn.errors import Fault, FaultList, InputError
+from bayesdyn.fitting.bands import COLUMNS, interval_attrs, row
 from bayesdyn.fitting.units import check_units
 from bayesdyn.structure.language.spec import Factor
 

@@ -8,9 +8,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.effects.asking import check_at, check_ci_prob, described
-from bayesdyn.effects.bands import band, interval_attrs
 from bayesdyn.effects.equations import Equations, equations_of, residual_covariance, transition_of
 from bayesdyn.errors import BayesdynWarning, Fault, FaultList, InputError
+from bayesdyn.fitting.bands import band, interval_attrs
 from bayesdyn.fitting.fits import posterior_of
 
 _DOUBLINGS = 60  # A^(2^60): a spectral radius of 1 - 1e-16 is still summed to the end

@@ -7,20 +7,21 @@ Thresholds follow Vehtari et al. (2021, Bayesian Analysis 16, 667-718): rank-nor
 
 from dataclasses import dataclass
 
-import arviz as az
 import numpy as np
 import xarray as xr
 
-from bayesdyn.fitting.fits import posterior_of
-from bayesdyn.structure.components import finite_components
+from bayesdyn.fitting.fits import posterior_of, spec_of
+from bayesdyn.fitting.mixing import constant, imputations_of, mixing
+from bayesdyn.structure.components import components
 from bayesdyn.structure.data.rated import RATER_NAMES
 
 RHAT, ESS_PER_CHAIN, BFMI = 1.01, 100, 0.3
 ACCEPTED, HOPELESS = 0.5, 0.05
 _PARAMETERS = (
-    "path", "defined", "level_mean", "residual_cov", "predictor_cov", "cross_cov", "dyad_cov", "session_cov",
-    "start_cov", "decay", "kappa", *RATER_NAMES, "token_weight",
+    "path", "defined", "level_mean", "residual_cov", "predictor_cov", "cross_cov", "start_cov", "decay",
+    "kappa", *RATER_NAMES, "token_weight",
 )  # fmt: skip
+"""What is judged beside the covariance of each group's effects."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,14 @@ class Verdict:
         One sentence each; advice answers the problem at the same place.
     rhat, ess_bulk, ess_tail
         The worst over all paths and covariance components, and the quantity ``worst`` that has the worst
-        R-hat.
+        R-hat. Of a propagated fit, R-hat is that of the worst imputation, and the effective draws are summed
+        over imputations.
     divergences, max_depth_hits
         Counts over all kept draws; 0 of ``engine="jax"``, whose moves are judged by their acceptance.
     bfmi
         The lowest over chains; NaN of ``engine="jax"``, whose sweeps have no energy.
+    imputations
+        How many draws of the raters' parameters a propagated fit pools; 0 of other fits.
     """
 
     ok: bool
@@ -52,6 +56,17 @@ class Verdict:
     max_depth_hits: int
     bfmi: float
     worst: str
+    imputations: int = 0
+
+    @property
+    def pooled(self) -> str:
+        """What pooling means for precision, in a sentence; empty where nothing is pooled."""
+        if not self.imputations:
+            return ""
+        return (
+            f"It pools {self.imputations} imputations: what is not known of the raters is told as exactly as "
+            f"by {self.imputations} draws of their parameters, however many effective draws there are."
+        )
 
 
 def diagnose(fit: xr.DataTree) -> Verdict:
@@ -61,19 +76,28 @@ def diagnose(fit: xr.DataTree) -> Verdict:
     ----------
     fit
         As :func:`bayesdyn.fit` gives. Constant quantities, such as fixed paths, have no R-hat and are passed
-        over.
+        over; one that varies and has none is a problem.
     """
     posterior, stats = posterior_of(fit), fit["sample_stats"].to_dataset()
-    names = [name for name in _PARAMETERS if name in posterior]
+    judged = (*_PARAMETERS, *(f"{group}_cov" for group in spec_of(fit).groups))
+    names = [name for name in judged if name in posterior]
     parameters = xr.Dataset({name: posterior[name].reset_coords(drop=True) for name in names})
     chains, draws = parameters.sizes["chain"], parameters.sizes["draw"]
-    # A constant (a fixed path, kappa of an error known exactly) divides 0 by 0, which is passed over.
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rhats = finite_components(az.rhat(parameters)) if chains > 1 else {}
-        bulk = finite_components(az.ess(parameters, method="bulk"))
-        tail = finite_components(az.ess(parameters, method="tail", prob=0.9))
+    imputation = imputations_of(fit)
+    pooled = 0 if imputation is None else len(np.unique(imputation))
+    found, still = mixing(parameters, imputation), components(constant(parameters))
+    rhats, bulk, tail = (
+        {name: value for name, value in components(part).items() if not still[name]}
+        for part in (found.rhat, found.ess_bulk, found.ess_tail)
+    )
+    asked = (rhats, bulk, tail) if chains > 1 else (bulk, tail)
+    unjudged = [name for name in bulk if not all(np.isfinite(part[name]) for part in asked)]
+    rhats, bulk, tail = (
+        {name: value for name, value in part.items() if np.isfinite(value)} for part in (rhats, bulk, tail)
+    )
     worst = max(rhats, key=lambda name: rhats[name]) if rhats else ""
     rhat = rhats[worst] if worst else float("nan")
+    ess_bulk, ess_tail = (min(part.values(), default=float("nan")) for part in (bulk, tail))
     divergences = int(stats["diverging"].sum()) if "diverging" in stats else 0
     hits = int(stats["maxdepth_reached"].sum()) if "maxdepth_reached" in stats else 0
     # Gibbs sweeps have no energy of their own; their Hamiltonian moves tell how often each was accepted.
@@ -84,10 +108,15 @@ def diagnose(fit: xr.DataTree) -> Verdict:
         problems.append(
             ("One chain only: convergence cannot be judged.", "Run at least two chains, better four.")
         )
+    if unjudged:
+        problems.append(_of_unjudged(unjudged))
     if worst and not rhat < RHAT:
-        problems.append((f"R-hat is {rhat:.3f} for {worst} (want < {RHAT}).", "Double tune and draws."))
-    least = min(min(bulk.values()), min(tail.values()))
-    if not least >= ESS_PER_CHAIN * chains:
+        each = f": each of {pooled} imputations has {draws // pooled} draws of a chain" if pooled else ""
+        problems.append(
+            (f"R-hat is {rhat:.3f} for {worst} (want < {RHAT}).", f"Double tune and draws{each}.")
+        )
+    least = min(ess_bulk, ess_tail)
+    if least < ESS_PER_CHAIN * chains:
         problems.append(
             (
                 f"The least ESS is {least:.0f} (want {ESS_PER_CHAIN * chains}).",
@@ -114,12 +143,23 @@ def diagnose(fit: xr.DataTree) -> Verdict:
         problems=tuple(problem for problem, _ in problems),
         advice=tuple(advice for _, advice in problems),
         rhat=rhat,
-        ess_bulk=min(bulk.values()),
-        ess_tail=min(tail.values()),
+        ess_bulk=ess_bulk,
+        ess_tail=ess_tail,
         divergences=divergences,
         max_depth_hits=hits,
         bfmi=bfmi,
         worst=worst,
+        imputations=pooled,
+    )
+
+
+def _of_unjudged(names: list[str]) -> tuple[str, str]:
+    """Return the problem of quantities that vary and whose R-hat or ESS is no number."""
+    shown = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+    return (
+        f"R-hat or ESS is no number, although draws vary, of {len(names)}: {shown}.",
+        "Draws that are no numbers, chains that stand still or fewer than 4 draws of a chain do that: "
+        "look at them, raise tune and draws.",
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
+from bayesdyn.structure.language.expression import is_truth
 from bayesdyn.structure.language.laws import with_default_laws
 from bayesdyn.structure.language.model_file import load_model
 from bayesdyn.structure.language.spec import ModelSpec
@@ -23,6 +24,15 @@ def spec_as_fitted(fit: xr.DataTree) -> ModelSpec:
     full = with_default_laws(spec_of(fit), constructs)
     fitted = set(map(str, posterior_of(fit)["path"]["path_name"].values))
     return replace(full, paths=tuple(path for path in full.paths if path.name in fitted))
+
+
+def truths_of(spec: ModelSpec) -> set[str]:
+    """Return the definitions that are true or false in each draw: comparisons, and what is made of them."""
+    truths: set[str] = set()
+    for definition in spec.definitions:
+        if is_truth(definition.expression, truths):
+            truths.add(definition.name)
+    return truths
 
 
 def notes_of(fit: xr.DataTree) -> list[str]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from bayesdyn.effects.bands import band, row
 from bayesdyn.effects.equations import Equations, equations_of
 from bayesdyn.effects.moderation import PLACES
 from bayesdyn.effects.neyman import johnson_neyman, moderated_slopes
+from bayesdyn.fitting.bands import band, row
 from bayesdyn.reporting.words import number
 
 __all__ = ["CI_PROB", "PLACES", "SlopeLine", "SlopePoint", "region_words", "simple_slopes"]

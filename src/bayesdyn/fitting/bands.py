@@ -19,22 +19,30 @@ def band(draws: np.ndarray, ci_prob: float) -> dict[str, np.ndarray]:
     -------
     dict
         Each of :data:`COLUMNS`, of the shape that is left without the draws. ``prob_positive`` is NaN where
-        every draw is exactly 0: no route leads there, and 0 would read as surely negative.
+        every draw is exactly 0: a path fixed at 0 and an effect without a route are neither positive nor
+        negative, and 0 would read as surely negative. Where a draw is NaN all are.
     """
     tail = (1 - ci_prob) / 2
     lower, upper = np.quantile(draws, [tail, 1 - tail], axis=0)
+    untold = (draws == 0).all(axis=0) | np.isnan(draws).any(axis=0)
     return {
         "mean": draws.mean(axis=0),
         "sd": draws.std(axis=0, ddof=1),
         "lower": lower,
         "upper": upper,
-        "prob_positive": np.where((draws == 0).all(axis=0), np.nan, (draws > 0).mean(axis=0)),
+        "prob_positive": np.where(untold, np.nan, (draws > 0).mean(axis=0)),
     }
 
 
 def row(draws: np.ndarray, ci_prob: float) -> dict[str, float]:
     """Return the same of one quantity, draws (N,), as numbers."""
     return {name: float(value) for name, value in band(draws, ci_prob).items()}
+
+
+def truth_row(draws: np.ndarray) -> dict[str, float]:
+    """Return the same of what is true (1) or false (0) in each draw: its probability, else NaN."""
+    probability, nothing = float(draws.mean()), float("nan")
+    return dict(zip(COLUMNS, (probability, nothing, nothing, nothing, probability), strict=True))
 
 
 def interval_attrs(ci_prob: float, units: str = "standard") -> dict[str, object]:
