@@ -107,7 +107,7 @@ def test_a_seed_gives_its_draws_and_the_draws_their_density(sampler):
 
 
 def test_a_sampler_that_is_absent_is_told_before_anything_is_compiled(studied, monkeypatch):
-    monkeypatch.setattr("bayesdyn.fitting.fit.find_spec", lambda name: None)
+    monkeypatch.setattr("bayesdyn.fitting.asked.find_spec", lambda name: None)
     with pytest.raises(EngineError, match=re.escape('Run pip install "bayesdyn[blackjax]"')):
         bd.fit(studied[1], studied[0], sampler="blackjax", **ASKED)
 

@@ -234,3 +234,38 @@ def test_a_summary_of_nothing_is_an_empty_table(made):
             assert list(table.columns) == list(whole.columns)
             assert [*whole.columns[8:]] == more
             assert table.attrs == whole.attrs
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"target_accept": float("nan")}, "target_accept is nan. Give a rate between 0 and 1"),
+        ({"target_accept": 2.0}, "target_accept is 2"),
+        ({"random_seed": -1}, "random_seed is -1. Use a whole number from 0 to 4294967295"),
+        ({"random_seed": 2**32}, "random_seed is 4294967296"),
+        ({"random_seed": 1.5}, "random_seed is 1.5"),
+        ({"chains": 0, "draws": 3, "tune": 0}, "draws is 3"),
+        ({"backend": "stan"}, "backend 'stan' is unknown"),
+    ],
+)
+def test_fit_and_folds_refuse_the_same_settings(made, setting, words):
+    measures, spec = made[1], bd.load_model("chen2026")
+    with pytest.raises(EngineError) as of_fit:
+        bd.fit(measures, spec, **{"random_seed": 1, **setting})
+    with pytest.raises(InputError) as of_folds:
+        bd.kfold(measures, spec, folds=2, **{"random_seed": 1, **setting})
+    for caught in (of_fit, of_folds):
+        assert words in str(caught.value)
+    assert len(of_fit.value.faults) == len(setting)
+
+
+def test_a_cut_posterior_has_no_likelihood(made):
+    fit = made[0].copy(deep=True)
+    fit.attrs["measurement"] = "propagated"
+    for ask in (
+        lambda: bd.log_likelihood(fit, random_seed=1),
+        lambda: bd.loo_dyads(fit),
+        lambda: bd.compare({"one": fit, "other": fit}),
+    ):
+        with pytest.raises(InputError, match="no prior times likelihood"):
+            ask()

@@ -1,13 +1,17 @@
 """Dyad K-fold: what a fold holds, and, marked slow, whether it finds the model that made the data."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import bayesdyn as bd
 from bayesdyn.engines.pymc_engine import same_shape
 from bayesdyn.errors import InputError
+from bayesdyn.fitting.diagnostics import diagnose
 from bayesdyn.fitting.folds import deal, measures_from, without
 from bayesdyn.structure.problem import prepare
+from synthetic import fit_around
 
 WITH = """
 [model]
@@ -85,6 +89,36 @@ def test_a_fold_keeps_the_times_and_what_time_is_usual(measurement):
     rows = slice(None) if measurement == "none" else kept
     np.testing.assert_allclose(left.excess[rows], problem.excess[kept])
     assert left.usual_time != np.median(np.diff(problem.times)[(problem.previous[1:] >= 0) & kept[1:]])
+
+
+def test_what_is_wrong_with_the_fit_of_a_fold_is_noted(monkeypatch):
+    measures, spec = simulated()
+    truth = bd.simulate(spec, dyads=12, sessions=2, exchanges=8, reliability=0.8, random_seed=3)[1]
+    fitted, found = [], []
+
+    def run(compiled, problem, rest, settings):
+        fit = fit_around(problem.spec, rest, truth, draws=40)
+        fit["sample_stats"]["diverging"][0, : 3 + len(fitted)] = True
+        fitted.append(fit)
+        found.extend(f"fold {len(fitted)}: {problem}" for problem in diagnose(fit).problems)
+        return fit
+
+    def evaluate(draws, seed):
+        every = np.zeros((len(draws["path"]), 12))
+        return SimpleNamespace(value=every, ess=every + 64, mcse=every, settled=every == 0)
+
+    monkeypatch.setattr("bayesdyn.engines.pymc_engine.compile_problem", lambda problem, backend: None)
+    monkeypatch.setattr(
+        "bayesdyn.engines.likelihood.build_likelihood", lambda problem: SimpleNamespace(evaluate=evaluate)
+    )
+    monkeypatch.setattr("bayesdyn.fitting.folds.run", run)
+    notes = bd.kfold(
+        measures, spec, folds=2, draws=40, chains=2, likelihood_draws=10, random_seed=1
+    ).notes  # fmt: skip
+    assert any("fold 1: 3 of 80 draws diverged. Raise target_accept" in note for note in notes)
+    assert any("fold 2: 4 of 80 draws diverged. Raise target_accept" in note for note in notes)
+    assert len(found) > 2
+    assert all(any(note.startswith(problem) for note in notes) for problem in found)
 
 
 class ReachedError(Exception):

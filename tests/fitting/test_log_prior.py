@@ -147,10 +147,13 @@ def test_lkj_is_normalised_and_that_of_pymc():
     assert float(log_lkj(corr, 2.0)) == pytest.approx(theirs - jacobian)
 
 
-def test_a_joint_fit_is_refused(drawn):
+@pytest.mark.parametrize(
+    ("measurement", "words"), [("joint", "kept in another form"), ("propagated", "no prior times likelihood")]
+)
+def test_a_fit_without_a_prior_to_scale_is_refused(drawn, measurement, words):
     fit = drawn[0].copy()
-    fit.attrs["measurement"] = "joint"
-    with pytest.raises(InputError, match="known or propagated"):
+    fit.attrs["measurement"] = measurement
+    with pytest.raises(InputError, match=f'{words}.*Ask a fit with measurement="known"'):
         bd.log_prior(fit)
 
 

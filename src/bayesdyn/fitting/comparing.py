@@ -144,7 +144,7 @@ def compare(models: Mapping[str, xr.DataTree | Predicted], *, draws: int = 400) 
     Raises
     ------
     InputError
-        Fewer than two models, models of different measures, dyads or scores.
+        Fewer than two models, models of different measures, dyads or scores, and as :func:`log_likelihood`.
     """
     faults = FaultList()
     if len(models) < 2:

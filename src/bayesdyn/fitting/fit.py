@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from warnings import warn
 
 import xarray as xr
 
 from bayesdyn.errors import DataWarning, EngineError, FaultList
+from bayesdyn.fitting.asked import check_settings
 from bayesdyn.fitting.propagated import fit_propagated
-from bayesdyn.fitting.run import SAMPLERS, Settings, assemble, identity, run
+from bayesdyn.fitting.run import Settings, assemble, identity, run
 from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.problem import Problem, measurement_of, prepare
 
@@ -70,7 +70,7 @@ def fit(
     draws, tune, chains
         Kept draws and warm-up draws of each chain, number of chains.
     random_seed
-        Seed of the sampler.
+        Seed of the sampler, 0 to 2^32 - 1.
     kappa
         False takes the standard errors as known exactly.
     backend
@@ -79,8 +79,9 @@ def fit(
         Whose NUTS draws, all from the same density: ``nutpie``, ``numpyro`` or ``blackjax`` (an extra,
         ``bayesdyn[blackjax]``). nutpie adapts fastest (docs/measured.md).
     target_accept
-        Acceptance rate that the step size is adapted to. Above Stan's .8: on posteriors with weakly known
-        variances, as these are, the shorter steps give more effective draws per second (docs/measured.md).
+        Acceptance rate, between 0 and 1, that the step size is adapted to. Above Stan's .8: on posteriors with
+        weakly known variances, as these are, the shorter steps give more effective draws per second
+        (docs/measured.md).
     latent_draws
         How many draws of the latent scores to keep in the group ``latent``; 0 keeps none.
     imputations
@@ -123,19 +124,20 @@ def fit(
     InputError
         Faults of the measures or the model: see :func:`bayesdyn.structure.problem.prepare`.
     EngineError
-        An unknown engine, a model that it cannot fit, a sampler that is not installed, a checkpoint of
-        another fit, a device that is not there, or a study that memory cannot hold.
+        An unknown engine, a setting that cannot be used, a model that the engine cannot fit, a sampler that is
+        not installed, a checkpoint of another fit, a device that is not there, or a study that memory cannot
+        hold.
     """
     from bayesdyn.engines.pymc_engine import compile_problem
 
-    _check_settings(engine, backend, sampler, device, draws, tune, chains)
+    settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws, sampler)
+    _check_settings(engine, device, settings, backend)
     problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
     if engine == "auto":
         engine, problem = _chosen(problem, sampler)
     _check_run(engine, sampler, chains, until, resume, device)
     if problem.notes:
         warn("\n".join(problem.notes), DataWarning, stacklevel=2)
-    settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws, sampler)
     if engine == "jax":
         swept = replace(settings, engine=engine)
         return _by_sweeps(problem, measures, swept, until, resume, device, progress)
@@ -223,23 +225,11 @@ def _check_run(
     faults.raise_if_any("Cannot fit", EngineError)
 
 
-def _check_settings(
-    engine: str, backend: str, sampler: str, device: str, draws: int, tune: int, chains: int
-) -> None:
+def _check_settings(engine: str, device: str, settings: Settings, backend: str) -> None:
     faults = FaultList()
     if device not in DEVICES:
         faults.add(f"device {device!r} is unknown", f"Use one of {', '.join(DEVICES)}")
     if engine not in ENGINES:
         faults.add(f"engine {engine!r} is unknown", f"Use one of {', '.join(ENGINES)}")
-    if backend not in ("jax", "numba"):
-        faults.add(f"backend {backend!r} is unknown", "Use jax or numba")
-    if sampler not in SAMPLERS:
-        faults.add(f"sampler {sampler!r} is unknown", f"Use one of {', '.join(SAMPLERS)}")
-    elif backend == "numba" and sampler != "nutpie":
-        faults.add(f"{SAMPLERS[sampler]} draws on JAX, not on numba", 'Use backend="jax"')
-    elif find_spec(sampler) is None:
-        faults.add(f"{SAMPLERS[sampler]} is not installed", f'Run pip install "bayesdyn[{sampler}]"')
-    for name, value, least in (("draws", draws, 4), ("tune", tune, 1), ("chains", chains, 1)):
-        if value < least:
-            faults.add(f"{name} is {value}", f"Use at least {least}")
+    check_settings(settings, backend, faults)
     faults.raise_if_any("Cannot fit", EngineError)

@@ -1,6 +1,7 @@
 """Dyad K-fold: fit without a share of the dyads, ask how well the fit predicts them, in turn."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,9 @@ from scipy.special import logsumexp
 
 from bayesdyn.artefacts import sha256_dataset
 from bayesdyn.errors import FaultList
+from bayesdyn.fitting.asked import check_settings
 from bayesdyn.fitting.comparing import Predicted
+from bayesdyn.fitting.diagnostics import diagnose
 from bayesdyn.fitting.fits import posterior_of
 from bayesdyn.fitting.likelihood import hyperparameter_draws, likelihood_notes, scores_told
 from bayesdyn.fitting.run import Settings, run
@@ -36,7 +39,8 @@ def kfold(
     """Predict each dyad from fits to the dyads of the other folds.
 
     Dyads are dealt to folds at random. All fits have the standardisation of all dyads, and the densities are
-    those of raw scores, so they can be compared across folds and models.
+    those of raw scores, so they can be compared across folds and models. What
+    :func:`~bayesdyn.fitting.diagnostics.diagnose` finds wrong with the fit of a fold is among the notes.
 
     Parameters
     ----------
@@ -54,7 +58,8 @@ def kfold(
     Raises
     ------
     InputError
-        Fewer than two folds or more than dyads, and the faults that :func:`bayesdyn.fit` finds.
+        Fewer than two folds or more than dyads, settings that :func:`bayesdyn.fit` refuses, and the faults of
+        measures and model that it finds.
     EngineError
         A model that cannot be fitted, or whose likelihood cannot be told.
     """
@@ -72,7 +77,9 @@ def kfold(
         )
     if likelihood_draws < chains:
         faults.add(f"likelihood_draws is {likelihood_draws}", f"Use at least {chains}, one of each chain")
-    faults.raise_if_any("Cannot deal the dyads to folds")
+    asked = Settings(draws, tune, chains, random_seed, target_accept)
+    check_settings(asked, backend, faults)
+    faults.raise_if_any("Cannot predict dyads by folds")
     dealing, *seeds = np.random.SeedSequence(random_seed).spawn(1 + 2 * folds)
     fold_of = deal(len(problem.dyads), folds, np.random.default_rng(dealing))
     every = measures_from(problem)
@@ -86,8 +93,9 @@ def kfold(
         # By the problem's own spec: laws that all dyads together call for stay where a fold has no gap.
         training = prepare(rest, problem.spec, problem.measurement)
         sampling, evaluating = (int(seed.generate_state(1)[0]) for seed in seeds[2 * fold : 2 * fold + 2])
-        settings = Settings(draws, tune, chains, sampling, target_accept)
+        settings = replace(asked, random_seed=sampling)
         fitted = run(compile_problem(training, backend), training, rest, settings)
+        verdict = diagnose(fitted)
         posterior = posterior_of(fitted)
         picked = posterior.isel(
             draw=np.linspace(0, draws - 1, min(likelihood_draws // chains, draws)).astype(int)
@@ -97,7 +105,8 @@ def kfold(
         elpd[members] = logsumexp(found.value[:, members], axis=0) - np.log(len(found.value))
         ess, mcse, settled = (part[:, members] for part in (found.ess, found.mcse, found.settled))
         said = likelihood_notes(problem, ess, mcse, settled, "dyad")
-        notes += [f"fold {fold + 1}: {note}" for note in said]
+        unsound = [" ".join(pair) for pair in zip(verdict.problems, verdict.advice, strict=True)]
+        notes += [f"fold {fold + 1}: {note}" for note in (*unsound, *said)]
     table = pd.DataFrame({"dyad": problem.dyads, "elpd": elpd, "fold": fold_of + 1})
     return Predicted(
         kind="kfold",

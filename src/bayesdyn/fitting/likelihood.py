@@ -60,7 +60,8 @@ def log_likelihood(
     Raises
     ------
     InputError
-        Other measures than the fit's, an unknown ``by``, fewer than one draw of each chain.
+        Other measures than the fit's, an unknown ``by``, fewer than one draw of each chain; a ``propagated``
+        fit, whose posterior is no prior times one likelihood.
     EngineError
         A model whose likelihood cannot be told.
     """
@@ -74,6 +75,7 @@ def log_likelihood(
         faults.add(f"draws is {draws}", f"Use at least {chains}, one of each chain")
     if measures is not None and sha256_dataset(measures) != measures_hash(fit):
         faults.add("these are not the measures of this fit", "Give the measures that it was fitted to")
+    check_whole(fit, 'Ask a fit with measurement="known" or "joint"', faults)
     faults.raise_if_any("Cannot tell the log-likelihood")
     problem = problem_of(fit)
     kept = posterior.sizes["draw"]
@@ -100,6 +102,12 @@ def log_likelihood(
             "notes": json.dumps([*notes_of(fit), *notes]),
         },
     )
+
+
+def check_whole(fit: xr.DataTree, remedy: str, faults: FaultList) -> None:
+    """Note a cut posterior: it was never weighed by the likelihood of one set of scores."""
+    if fit.attrs["measurement"] == "propagated":
+        faults.add("a propagated fit is a cut posterior and no prior times likelihood", remedy)
 
 
 def measures_hash(fit: xr.DataTree) -> str:

@@ -8,7 +8,7 @@ from scipy.stats import halfnorm, norm
 
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import posterior_of
-from bayesdyn.fitting.likelihood import problem_of
+from bayesdyn.fitting.likelihood import check_whole, problem_of
 from bayesdyn.structure.free_paths import free_names
 from bayesdyn.structure.language.blocks import residual_blocks
 from bayesdyn.structure.language.priors import Priors, path_class, resolve_priors
@@ -16,6 +16,8 @@ from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.quantities import join_residual_cov
 
 type Floats = NDArray[np.float64]
+
+_REMEDY = 'Ask a fit with measurement="known"'
 
 
 def log_prior(fit: xr.DataTree) -> xr.Dataset:
@@ -42,14 +44,16 @@ def log_prior(fit: xr.DataTree) -> xr.Dataset:
     Raises
     ------
     InputError
-        A ``joint`` fit: priors of its raters are of parameters that a fit does not keep.
+        A ``joint`` fit, whose raters have priors of parameters that a fit does not keep; a ``propagated``
+        fit, whose posterior is no prior times one likelihood.
     """
     faults = FaultList()
     if fit.attrs["measurement"] == "joint":
         faults.add(
             "the raters' parameters of a joint fit are kept in another form than their priors",
-            "Ask a fit with known or propagated",
+            _REMEDY,
         )
+    check_whole(fit, _REMEDY, faults)
     faults.raise_if_any("Cannot tell the log prior")
     problem = problem_of(fit)
     posterior, priors = posterior_of(fit).transpose("chain", "draw", ...), resolve_priors(problem.spec)
