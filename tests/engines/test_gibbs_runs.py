@@ -13,6 +13,7 @@ import xarray as xr
 import bayesdyn as bd
 from bayesdyn.engines.gibbs import convergence
 from bayesdyn.engines.gibbs import draw as module
+from bayesdyn.engines.gibbs.asked import BLOCK
 from bayesdyn.engines.gibbs.block import run_block, start
 from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.errors import DataWarning, EngineError
@@ -115,8 +116,8 @@ def test_a_run_that_is_cut_off_goes_on_to_the_same_draws(measures, whole, tmp_pa
 def test_a_run_stops_when_it_has_what_was_asked(measures):
     many = {**RUN, "draws": 400}
     fit = bd.fit(measures, bd.load_model(MODERATED), **many, until={"ess": 2, "rhat": 5})
-    assert fit["posterior"].sizes["draw"] == module.BLOCK
-    assert json.loads(fit.attrs["settings"])["draws"] == module.BLOCK
+    assert fit["posterior"].sizes["draw"] == BLOCK
+    assert json.loads(fit.attrs["settings"])["draws"] == BLOCK
 
 
 def test_a_warm_up_ends_when_the_chains_have_met(measures, tmp_path, monkeypatch):
@@ -124,11 +125,11 @@ def test_a_warm_up_ends_when_the_chains_have_met(measures, tmp_path, monkeypatch
     run = {**RUN, "tune": 400, "draws": 50}
     one = bd.fit(measures, spec, **run, until={"ess": 2, "rhat": 5}, resume=tmp_path / "one")
     warmed = len(list((tmp_path / "one").glob("warm-up-*.npz")))
-    assert 150 // module.BLOCK <= warmed < 400 // module.BLOCK
+    assert 150 // BLOCK <= warmed < 400 // BLOCK
     # Where chains stay apart, all of it is done.
     monkeypatch.setattr(convergence, "_SETTLED", 0.0)
     bd.fit(measures, spec, **run, until={"ess": 2, "rhat": 5}, resume=tmp_path / "two")
-    assert len(list((tmp_path / "two").glob("warm-up-*.npz"))) == 400 // module.BLOCK
+    assert len(list((tmp_path / "two").glob("warm-up-*.npz"))) == 400 // BLOCK
     monkeypatch.undo()
     # A run that is cut off in the warm-up ends it where it would have.
     advance, calls = module._Run._advance, []
@@ -156,7 +157,7 @@ def test_a_warm_up_ends_when_the_chains_have_met(measures, tmp_path, monkeypatch
         ({"engine": "jax", "device": "tpu"}, "device 'tpu' is unknown"),
         ({"engine": "jax", "until": {"rhat": 0.9}}, "rhat 0.9"),
         ({"engine": "jax", "until": {"iterations": 5}}, "'iterations'"),
-        ({"engine": "jax", "measurement": "propagated"}, "propagated"),
+        ({"engine": "jax", "measurement": "propagated", "until": {"ess": 400}}, "dealt among imputations"),
         ({"engine": "jax", "sampler": "numpyro"}, "sampler 'numpyro'"),
         ({"engine": "jax", "chains": 1, "until": {"ess": 400}}, "one chain"),
         ({"engine": "jax", "resume": __file__}, "it is no folder"),

@@ -9,6 +9,7 @@ import bayesdyn as bd
 from bayesdyn.artefacts import write_dataset
 from bayesdyn.cli.app import build_app
 from bayesdyn.errors import BayesdynError, DataWarning
+from bayesdyn.fitting.drawing import Reference
 from bayesdyn.fitting.folds import kfold
 from bayesdyn.fitting.propagated import fit_propagated
 from bayesdyn.fitting.run import Settings
@@ -65,7 +66,7 @@ def test_a_refit_is_silent(spec, few, monkeypatch):
     settings = Settings(draws=4, tune=4, chains=1, random_seed=1)
     assert prepare(few, spec).notes
     with pytest.raises(ReachedError):
-        fit_propagated(few, spec, settings, backend="jax", imputations=2, progress=False)
+        fit_propagated(few, spec, settings, Reference("jax"), 2)
     with pytest.raises(ReachedError):
         kfold(few, spec, folds=3, random_seed=1)
 

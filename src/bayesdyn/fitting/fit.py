@@ -9,8 +9,9 @@ import xarray as xr
 
 from bayesdyn.errors import DataWarning, EngineError, FaultList
 from bayesdyn.fitting.asked import check_settings
+from bayesdyn.fitting.drawing import Drawing, Reference, Sweeping
 from bayesdyn.fitting.propagated import fit_propagated
-from bayesdyn.fitting.run import Settings, assemble, identity, run
+from bayesdyn.fitting.run import Settings, assemble
 from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.problem import Problem, measurement_of, prepare
 
@@ -79,8 +80,8 @@ def fit(
         Whose NUTS draws, all from the same density: ``nutpie``, ``numpyro`` or ``blackjax`` (an extra,
         ``bayesdyn[blackjax]``). nutpie adapts fastest (docs/measured.md).
     target_accept
-        Acceptance rate, between 0 and 1, that the step size is adapted to. Above Stan's .8: on posteriors with
-        weakly known variances, as these are, the shorter steps give more effective draws per second
+        Acceptance rate, between 0 and 1, that the step size is adapted to. Above Stan's .8: on posteriors
+        with weakly known variances, as these are, the shorter steps give more effective draws per second
         (docs/measured.md).
     latent_draws
         How many draws of the latent scores to keep in the group ``latent``; 0 keeps none.
@@ -90,7 +91,8 @@ def fit(
     until
         With sweeps: stop before ``draws`` when all paths, means, covariances and kappa have at
         least ``ess`` effective draws (bulk; 400 where only ``rhat`` is given) and an R-hat of at most
-        ``rhat`` (1.01).
+        ``rhat`` (1.01), and stop warming up before ``tune`` when the chains have met. Not with
+        ``propagated``.
     resume
         With ``engine="jax"``: a folder that keeps checkpoints, one every 50 sweeps. If it holds one of the
         same fit, the run goes on from there, and gives the draws of a run that was never interrupted.
@@ -124,29 +126,26 @@ def fit(
     InputError
         Faults of the measures or the model: see :func:`bayesdyn.structure.problem.prepare`.
     EngineError
-        An unknown engine, a setting that cannot be used, a model that the engine cannot fit, a sampler that is
-        not installed, a checkpoint of another fit, a device that is not there, or a study that memory cannot
-        hold.
+        An unknown engine, a setting that cannot be used, a model that the engine cannot fit, a sampler that
+        is not installed, a checkpoint of another fit, a device that is not there, or a study that memory
+        cannot hold.
     """
-    from bayesdyn.engines.pymc_engine import compile_problem
-
     settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws, sampler)
     _check_settings(engine, device, settings, backend)
     problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
     if engine == "auto":
         engine, problem = _chosen(problem, sampler)
-    _check_run(engine, sampler, chains, until, resume, device)
+    _check_run(engine, sampler, chains, until, resume, device, problem.measurement)
     if problem.notes:
         warn("\n".join(problem.notes), DataWarning, stacklevel=2)
+    drawing: Drawing = Reference(backend, progress)
     if engine == "jax":
-        swept = replace(settings, engine=engine)
-        return _by_sweeps(problem, measures, swept, until, resume, device, progress)
+        settings = replace(settings, engine=engine)
+        drawing = Sweeping(measures, MANY, until, Path(resume) if resume else None, device, progress)
     if problem.measurement == "propagated":
-        return fit_propagated(
-            measures, spec, settings, backend=backend, imputations=imputations, progress=progress
-        )
-    compiled = compile_problem(problem, backend, sampler)
-    return run(compiled, problem, measures, settings, progress=progress)
+        return fit_propagated(measures, spec, settings, drawing, imputations)
+    (tree,) = drawing.draw(problem, [problem], [settings])
+    return assemble(tree, problem, measures, replace(settings, draws=tree["posterior"].sizes["draw"]))
 
 
 def _chosen(problem: Problem, sampler: str) -> tuple[str, Problem]:
@@ -165,39 +164,6 @@ def _chosen(problem: Problem, sampler: str) -> tuple[str, Problem]:
     return "pymc", replace(problem, notes=(*problem.notes, note))
 
 
-def _by_sweeps(
-    problem: Problem,
-    measures: xr.Dataset,
-    settings: Settings,
-    until: Mapping[str, float] | None,
-    resume: str | Path | None,
-    device: str,
-    progress: bool,
-) -> xr.DataTree:
-    from bayesdyn.engines.gibbs.checkpoint import Checkpoint
-    from bayesdyn.engines.gibbs.convergence import Until
-    from bayesdyn.engines.gibbs.draw import Asked, draw_gibbs
-
-    asked = Asked(
-        settings.draws,
-        settings.tune,
-        settings.chains,
-        settings.random_seed,
-        # Single precision moves no mean (docs/measured.md) and halves what a sweep reads.
-        dtype="float32" if len(problem.t) >= MANY else "float64",
-        latent_draws=settings.latent_draws,
-        until=Until(**until) if until is not None else None,
-        device=device,
-        progress=progress,
-    )
-    if resume is not None:
-        # The length of a block goes with draws and latent_draws; blocks of two lengths are two runs.
-        of_run = {**identity(problem, measures, settings), "length of a block": str(asked.block)}
-        asked = replace(asked, checkpoint=Checkpoint(Path(resume), of_run))
-    tree = draw_gibbs(problem, asked)
-    return assemble(tree, problem, measures, replace(settings, draws=tree["posterior"].sizes["draw"]))
-
-
 def _check_run(
     engine: str,
     sampler: str,
@@ -205,8 +171,14 @@ def _check_run(
     until: Mapping[str, float] | None,
     resume: str | Path | None,
     device: str,
+    measurement: str,
 ) -> None:
     faults = FaultList()
+    if until is not None and measurement == "propagated":
+        faults.add(
+            'until is not for measurement "propagated", whose draws are dealt among imputations',
+            "Leave until out, and ask for draws",
+        )
     if engine == "pymc" and device != "auto":
         faults.add(f"device {device!r} is not for engine 'pymc'", 'Use engine="jax", or leave device out')
     if engine == "jax" and sampler != "nutpie":

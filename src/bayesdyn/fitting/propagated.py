@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
+from bayesdyn.fitting.drawing import Drawing
 from bayesdyn.fitting.run import Settings, assemble
 from bayesdyn.measures.imputed import imputation_places, measures_at
 from bayesdyn.structure.language.spec import ModelSpec
@@ -19,18 +20,13 @@ from bayesdyn.structure.problem import prepare
 
 
 def fit_propagated(
-    measures: xr.Dataset,
-    spec: ModelSpec,
-    settings: "Settings",
-    *,
-    backend: str,
-    imputations: int,
-    progress: bool,
+    measures: xr.Dataset, spec: ModelSpec, settings: Settings, drawing: Drawing, imputations: int
 ) -> xr.DataTree:
     """Return a fit whose draws are those of fits at draws of the rater parameters, evenly mixed.
 
     All fits share the standardisation of the measures themselves and one compiled model. Each has its own
-    warm-up and seed, and gives an equal part of the draws, dealt in turn, so that every stretch of a chain
+    seed and warm-up (of sweeps a fifth of it, but for the first: each begins where the one before ended), and
+    gives an equal part of the draws, dealt in turn, so that every stretch of a chain
     holds all of them; ``sample_stats["imputation"]`` (chain, draw) says which.
 
     Raises
@@ -38,32 +34,21 @@ def fit_propagated(
     InputError
         Measures that cannot be propagated (:func:`~bayesdyn.measures.imputed.imputation_places`).
     """
-    from bayesdyn.engines.pymc_engine import compile_problem, draw
-
     places = imputation_places(measures, imputations)
     problem = prepare(measures, spec, "propagated")
     fixed = measures.assign(shift=measures["kappa_sd"] * np.nan, scale=measures["kappa_sd"] * np.nan)
     for name, values in (("shift", problem.shift), ("scale", problem.scale)):
         fixed[name].loc[{"construct": list(problem.constructs)}] = values
-    compiled = compile_problem(problem, backend, settings.sampler)
-    each = -(-settings.draws // imputations)
+    part = replace(
+        settings,
+        draws=-(-settings.draws // imputations),
+        latent_draws=-(-settings.latent_draws // imputations),
+    )
     seeds = np.random.SeedSequence(settings.random_seed).generate_state(imputations)
-    trees = [
-        draw(
-            compiled,
-            prepare(measures_at(fixed, int(place)), spec, "propagated"),
-            draws=each,
-            tune=settings.tune,
-            chains=settings.chains,
-            random_seed=int(seed),
-            target_accept=settings.target_accept,
-            latent_draws=-(-settings.latent_draws // imputations),
-            progress=progress,
-        )
-        for place, seed in zip(places, seeds, strict=True)
-    ]
-    told = replace(settings, draws=each * imputations)
-    return assemble(_dealt(trees), problem, measures, told)
+    # One by one: a corpus would stand in memory as often.
+    problems = (prepare(measures_at(fixed, int(place)), spec, "propagated") for place in places)
+    trees = drawing.draw(problem, problems, [replace(part, random_seed=int(seed)) for seed in seeds])
+    return assemble(_dealt(trees), problem, measures, replace(settings, draws=part.draws * imputations))
 
 
 def _dealt(trees: list[xr.DataTree]) -> xr.DataTree:

@@ -50,9 +50,14 @@ def run(
     progress: bool = False,
 ) -> xr.DataTree:
     """Draw for a problem with an engine compiled for its shape, and assemble the fit."""
+    return assemble(drawn(compiled, problem, settings, progress), problem, measures, settings)
+
+
+def drawn(compiled: "Compiled", problem: Problem, settings: Settings, progress: bool = False) -> xr.DataTree:
+    """Return the draws of the reference engine, as :func:`.pymc_engine.draw` gives them."""
     from bayesdyn.engines.pymc_engine import draw
 
-    tree = draw(
+    return draw(
         compiled,
         problem,
         draws=settings.draws,
@@ -63,7 +68,6 @@ def run(
         latent_draws=settings.latent_draws,
         progress=progress,
     )
-    return assemble(tree, problem, measures, settings)
 
 
 def assemble(tree: xr.DataTree, problem: Problem, measures: xr.Dataset, settings: Settings) -> xr.DataTree:

@@ -3,10 +3,9 @@
 import operator
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -14,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from bayesdyn.engines.gibbs.asked import Asked
 from bayesdyn.engines.gibbs.block import run_block, start
-from bayesdyn.engines.gibbs.checkpoint import Checkpoint, Standing, filled_as, leaves_of
-from bayesdyn.engines.gibbs.convergence import Reached, Until, reached_by, settled
+from bayesdyn.engines.gibbs.checkpoint import Standing, filled_as, leaves_of
+from bayesdyn.engines.gibbs.convergence import Reached, reached_by, settled
 from bayesdyn.engines.gibbs.devices import device_in_use, free_memory, needed_by, on_device
 from bayesdyn.engines.gibbs.expansion import obstacles
 from bayesdyn.engines.gibbs.named import posterior_of, stats_of
@@ -28,54 +28,18 @@ from bayesdyn.machine import available_cores
 from bayesdyn.measures.compiled import kept_on_disk
 from bayesdyn.structure.problem import Problem
 
-BLOCK = 50
-"""Sweeps between two looks at the chains."""
 _TELL_EVERY_S = 10.0
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a run is asked for.
-
-    Attributes
-    ----------
-    draws, tune, chains, random_seed
-        Kept draws and warm-up of each chain; both end with a block of :data:`BLOCK` sweeps.
-        With ``until`` they are the most.
-    dtype
-        Of the states; everything else is float64.
-    device
-        ``cpu``, ``gpu``, or ``auto``: what JAX takes.
-    latent_draws
-        How many draws of the states to keep, from the ends of blocks.
-    until
-        Stop before ``draws`` when this is reached, and warming up before ``tune`` when the chains have met.
-    checkpoint
-        Where to keep checkpoints, and to go on from.
-    progress
-        Tell on stderr how far the chains have come.
-    """
-
-    draws: int
-    tune: int
-    chains: int
-    random_seed: int
-    dtype: str = "float64"
-    device: str = "auto"
-    latent_draws: int = 0
-    until: Until | None = None
-    checkpoint: Checkpoint | None = None
-    progress: bool = False
-
-    @property
-    def block(self) -> int:
-        """Return the sweeps of a block."""
-        most = self.draws * self.chains // self.latent_draws if self.latent_draws else BLOCK
-        return max(1, min(BLOCK, self.draws, self.tune, most))
-
-
 def draw_gibbs(problem: Problem, asked: Asked) -> xr.DataTree:
-    """Draw from the posterior of a problem; groups and names as :func:`.pymc_engine.draw` gives them.
+    """Draw from the posterior of a problem: :func:`draw_each` of one."""
+    return draw_each([problem], [asked])[0]
+
+
+def draw_each(problems: Iterable[Problem], asked: Sequence[Asked]) -> list[xr.DataTree]:
+    """Draw from the posteriors of problems of one design, which differ in their scores and errors only.
+
+    Groups and names as :func:`.pymc_engine.draw` gives them. Each run begins where the one before ended.
 
     The attributes of ``sample_stats`` say how long this process compiled and sampled, in seconds.
 
@@ -85,28 +49,40 @@ def draw_gibbs(problem: Problem, asked: Asked) -> xr.DataTree:
         If the problem holds what the sweeps cannot do, the checkpoint is of another run, the device is not
         there, or the run would not fit into memory.
     """
-    faults = FaultList()
-    for obstacle in obstacles(problem):
-        faults.add(f"it has {obstacle}", 'Use engine="pymc"')
-    faults.raise_if_any(f'engine="jax" cannot fit model {problem.spec.name!r}', EngineError)
     jax.config.update("jax_enable_x64", True)
-    sweep = Sweep(problem, asked.dtype)
-    # Kept programs hold who belongs to which session and dyad, as numbers. Scores are arguments, but for
-    # those of constructs without a law, which only scores as they are have.
-    kept = kept_on_disk() if sweep.noisy else nullcontext()
-    with on_device(asked.device), kept:
-        return _Run(sweep, asked).whole()
+    trees, before = [], None
+    for problem, own in zip(problems, asked, strict=True):
+        faults = FaultList()
+        for obstacle in obstacles(problem):
+            faults.add(f"it has {obstacle}", 'Use engine="pymc"')
+        faults.raise_if_any(f'engine="jax" cannot fit model {problem.spec.name!r}', EngineError)
+        sweep = Sweep(problem, own.dtype)
+        # Kept programs hold who belongs to which session and dyad, as numbers, and no score.
+        kept = nullcontext() if sweep.holds_scores else kept_on_disk()
+        with on_device(own.device), kept:
+            run = _Run(sweep, own, before)
+            run.run()
+            trees.append(run.tree())
+        before = run
+    return trees
 
 
 class _Run:
     """A run of chains: each of them does a block, then all are looked at together."""
 
-    def __init__(self, sweep: Sweep, asked: Asked) -> None:
+    def __init__(self, sweep: Sweep, asked: Asked, before: "_Run | None" = None) -> None:
+        """Stand where chains begin: where those of the run before ended, if there was one."""
         self.sweep, self.asked, self.block = sweep, asked, asked.block
         # A processor takes chains on cores of their own; other devices take one program of them all.
         self.together = device_in_use().platform != "cpu"
         self.rows = sweep.rows()
         self.states = [start(sweep, asked.random_seed, chain) for chain in range(asked.chains)]
+        self.program: Callable[..., tuple[State, Kept]] | None = None
+        if before is not None:
+            ends = zip(self.states, before.states, strict=True)
+            self.states = [end._replace(key=begin.key) for begin, end in ends]
+            alike = not sweep.holds_scores and before.block == self.block
+            self.program = before.program if alike else None
         latent = bool(sweep.states.moved)
         self.given = None if latent else jax.jit(sweep.sums)(columns_of(self.states[0].states), self.rows)
         self.warmed, self.kept, self.latent = 0, [], []
@@ -115,15 +91,17 @@ class _Run:
         self.parameters: list[xr.Dataset] = []
         self.found: Reached | None = None
         self.began = self.told = time.monotonic()
-        self.compiling = 0.0
+        self.compiling = self.sampling = 0.0
 
-    def whole(self) -> xr.DataTree:
-        """Return all draws: those of a checkpoint, and what is missing of them."""
+    def run(self) -> None:
+        """Draw all: what is missing beside those of a checkpoint."""
         asked = self.asked
         self._take_up()
         blocks = -(-asked.draws // self.block)
         began = time.monotonic()
-        compiled = self._compiled() if len(self.kept) < blocks else None
+        if len(self.kept) < blocks and self.program is None:
+            self.program = self._compiled()
+        compiled = self.program if len(self.kept) < blocks else None
         self.compiling = time.monotonic() - began
         with ThreadPoolExecutor(min(available_cores(), asked.chains)) as pool:
             while compiled and not self._warm():
@@ -136,7 +114,7 @@ class _Run:
                 if asked.latent_draws:
                     self.latent.append(np.stack([self._states_of(one) for one in self.states]))
                 self._save()
-        return self._tree()
+        self.sampling = time.monotonic() - began - self.compiling
 
     def _warm(self) -> bool:
         """Return whether the warm-up is over: done, or with ``until`` the chains have met."""
@@ -254,13 +232,13 @@ class _Run:
         most = self.asked.draws
         return jax.tree.map(lambda *blocks: np.concatenate(blocks, axis=1)[:, :most], *self.kept)
 
-    def _tree(self) -> xr.DataTree:
+    def tree(self) -> xr.DataTree:
+        """Return all draws, by group."""
         kept = self._joined()
         groups = {
             "posterior": posterior_of(self.sweep, kept.unknowns),
             "sample_stats": stats_of(self.sweep, kept).assign_attrs(
-                compiling_time=self.compiling,
-                sampling_time=time.monotonic() - self.began - self.compiling,
+                compiling_time=self.compiling, sampling_time=self.sampling
             ),
         }
         if self.asked.latent_draws:

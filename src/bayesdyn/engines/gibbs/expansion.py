@@ -113,8 +113,8 @@ def obstacles(problem: Problem) -> list[str]:
         found.append("residual SDs that vary (sigma)")
     if spec.centring == "grand":
         found.append('centering = "grand"')
-    if problem.measurement in ("joint", "propagated"):
-        found.append(f'measurement "{problem.measurement}"')
+    if problem.measurement == "joint":
+        found.append('measurement "joint"')
     if found:
         return found
     names = problem.constructs

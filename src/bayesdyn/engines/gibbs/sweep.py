@@ -85,6 +85,11 @@ class Sweep:
         """Return whether scores have errors."""
         return self.problem.measurement != "none"
 
+    @property
+    def holds_scores(self) -> bool:
+        """Return whether the compiled sweeps hold scores: those of constructs without a law are constants."""
+        return not self.noisy or len(self.model.own) < len(self.problem.constructs)
+
     @cached_property
     def states(self) -> States:
         """Return the updates of the states."""

@@ -1,0 +1,92 @@
+"""Who draws: the reference engine or the sweeps, for one problem or for several of one design."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import xarray as xr
+
+from bayesdyn.fitting.run import Settings, drawn, identity
+from bayesdyn.structure.problem import Problem
+
+_AGAIN = 5
+"""What part of the warm-up a run of sweeps needs that begins where another one ended."""
+
+
+class Drawing(Protocol):
+    """An engine, ready to draw."""
+
+    def draw(
+        self, design: Problem, problems: Iterable[Problem], settings: Sequence[Settings]
+    ) -> list[xr.DataTree]:
+        """Draw for problems of one design, which differ in scores and standard errors only."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reference:
+    """PyMC's model, compiled once; see :func:`bayesdyn.fit` for each."""
+
+    backend: str
+    progress: bool = False
+
+    def draw(
+        self, design: Problem, problems: Iterable[Problem], settings: Sequence[Settings]
+    ) -> list[xr.DataTree]:
+        """Draw for each problem with a warm-up of its own."""
+        from bayesdyn.engines.pymc_engine import compile_problem
+
+        compiled = compile_problem(design, self.backend, settings[0].sampler)
+        each = zip(problems, settings, strict=True)
+        return [drawn(compiled, problem, own, self.progress) for problem, own in each]
+
+
+@dataclass(frozen=True)
+class Sweeping:
+    """Gibbs sweeps; states of single precision from ``many`` exchanges up, see :func:`bayesdyn.fit`."""
+
+    measures: xr.Dataset
+    many: int
+    until: Mapping[str, float] | None = None
+    resume: Path | None = None
+    device: str = "auto"
+    progress: bool = False
+
+    def draw(
+        self, design: Problem, problems: Iterable[Problem], settings: Sequence[Settings]
+    ) -> list[xr.DataTree]:
+        """Draw for each problem; the first warms up, each other goes on from there and warms up shortly.
+
+        ``resume`` holds a folder for each of several problems.
+        """
+        from bayesdyn.engines.gibbs.asked import Asked
+        from bayesdyn.engines.gibbs.checkpoint import Checkpoint
+        from bayesdyn.engines.gibbs.convergence import Until
+        from bayesdyn.engines.gibbs.draw import draw_each
+
+        every = []
+        for number, own in enumerate(settings):
+            asked = Asked(
+                own.draws,
+                own.tune if number == 0 else -(-own.tune // _AGAIN),
+                own.chains,
+                own.random_seed,
+                # Single precision moves no mean (docs/measured.md) and halves what a sweep reads.
+                dtype="float32" if len(design.t) >= self.many else "float64",
+                latent_draws=own.latent_draws,
+                until=Until(**self.until) if self.until is not None else None,
+                device=self.device,
+                progress=self.progress,
+            )
+            if self.resume is not None:
+                folder = self.resume / f"imputation-{number:03}" if len(settings) > 1 else self.resume
+                # The length of a block goes with draws and latent_draws; blocks of two lengths are two runs.
+                of_run = {
+                    **identity(design, self.measures, own),
+                    "length of a block": str(asked.block),
+                    "number of imputations": str(len(settings)),
+                }
+                asked = replace(asked, checkpoint=Checkpoint(folder, of_run))
+            every.append(asked)
+        return draw_each(problems, every)
