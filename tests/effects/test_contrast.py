@@ -59,6 +59,7 @@ def test_names_that_differ_in_signs_only_are_kept_apart(fit):
         (("se -", "de & se"), ["breaks off", "Write and"]),
         (("`disclosure ~ empathy - se",), ["in '`disclosure"]),
         (("log(de - 10)",), ["undefined in 120 of 120 draws"]),
+        (("1 / (de - de)",), ["undefined in 120 of 120 draws", "no finite number"]),
     ],
 )
 def test_what_cannot_be_asked(fit, expressions, words):

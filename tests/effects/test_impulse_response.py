@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bayesdyn.effects import impulse_draws, impulse_response
-from bayesdyn.errors import InputError
+from bayesdyn.errors import BayesdynWarning, InputError
 from bayesdyn.fitting.fits import spec_as_fitted
 from drawn_fits import COLUMNS, band_of, drawn_fit, draws_of
 from recursion import innovations_that_hold, residual_cov, run
@@ -107,12 +107,14 @@ def test_the_table_tells_the_draws_and_their_sums(fit):
     np.testing.assert_allclose(draws.sel(response="empathy", ahead=0).values, sd)
 
 
-def test_draws_that_do_not_die_out_are_counted(fit):
+def test_draws_that_do_not_die_out_are_counted_and_warned_of(fit):
     wild = fit.copy(deep=True)
     posterior = wild["posterior"].to_dataset()
     posterior["path"].loc[{"path_name": "empathy ~ lag(empathy)", "draw": 0}] = 1.5
     wild["posterior"] = posterior
-    assert impulse_response(wild, "empathy").attrs["unstable_share"] == pytest.approx(0.2)
+    with pytest.warns(BayesdynWarning, match="In 20 % of the draws impulse responses do not die out"):
+        table = impulse_response(wild, "empathy")
+    assert table.attrs["unstable_share"] == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +125,8 @@ def test_draws_that_do_not_die_out_are_counted(fit):
         ({"shock": "empathy", "horizon": -1, "kind": "cholesky"}, ["horizon is -1", "plain, generalised"]),
         ({"shock": "empathy", "at": {"lag(empathy)": 1.0}}, ["'lag(empathy)' is no moderator"]),
         ({"shock": "empathy", "ci_prob": 0.0}, ["ci_prob"]),
+        ({"shock": "empathy", "horizon": 1.5}, ["horizon is 1.5", "whole number"]),
+        ({"shock": "empathy", "at": {"rapport": "x"}}, ["rapport is to be held at x"]),
     ],
 )
 def test_what_cannot_be_asked(fit, arguments, words):

@@ -120,6 +120,23 @@ def test_the_report_draws_the_same_slopes():
             ),
             ["rapport is held at a value", "lower value first", "ci_prob is 2"],
         ),
+        (
+            lambda fit: simple_slopes(fit, at={"rapport": "x"}),
+            ["rapport is to be held at x", "finite number"],
+        ),
+        (lambda fit: simple_slopes(fit, at={"rapport": [1, "x"]}), ["rapport is to be held at x"]),
+        (
+            lambda fit: johnson_neyman(fit, "disclosure ~ empathy", "rapport", between=(-1,)),
+            ["between is (-1,)", "two numbers"],
+        ),
+        (
+            lambda fit: johnson_neyman(fit, "disclosure ~ empathy", "rapport", between=("a", 2)),
+            ["between is ('a', 2)"],
+        ),
+        (
+            lambda fit: johnson_neyman(fit, "self_negative ~ disclosure", at={"rapport": 1}),
+            ["rapport is held at a value and looked along. Leave it out of at"],
+        ),
     ],
 )
 def test_what_cannot_be_asked(fit, call, words):
@@ -127,6 +144,25 @@ def test_what_cannot_be_asked(fit, call, words):
         call(fit)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_along_a_moderator_its_lag_stays_where_it_is_said_to_be():
+    from bayesdyn.reporting.slopes import simple_slopes as lines
+
+    two_way = MEDIATED.replace("+ empathy:rapport:phase", "")
+    fit = drawn_fit(two_way.replace("+ empathy:phase", "+ empathy:lag(rapport)"))
+    b = draws_of(fit)
+    now, before = b["disclosure ~ empathy:rapport"], b["disclosure ~ empathy:lag(rapport)"]
+    path = "disclosure ~ empathy"
+    for at, lagged in (({}, 0.0), ({"lag(rapport)": 0.5}, 0.5)):
+        found = johnson_neyman(fit, path, "rapport", at=at, between=(-2, 2))
+        assert found.at == f"lag(rapport) = {lagged:g}"
+        last = found.band.iloc[-1]
+        by_hand = b[path] + 2 * now + lagged * before
+        np.testing.assert_allclose(last[COLUMNS].astype(float), band_of(by_hand))
+    line = next(one for one in lines(fit, regions=False) if one.key == ("disclosure", "empathy", "rapport"))
+    assert line.points[-1].mean == pytest.approx((b[path] + now).mean())
+    assert line.upper[-1] == pytest.approx(band_of(b[path] + 2 * now)[3])
 
 
 def test_the_room_is_reached_from_the_package():

@@ -106,6 +106,19 @@ def test_scores_as_they_are_have_their_own_sd_within_sessions():
     assert found.attrs["sd_from"] == standardised(fit).attrs["sd_from"] == "scores"
 
 
+@pytest.mark.parametrize("name", ["empathy", "disclosure"])
+def test_a_construct_that_never_varies_within_a_session_has_no_standardised_path(name):
+    fit = drawn_fit("chen2026", "none", draws=4)
+    score = fit["observed_data"]["score"]
+    score.loc[{"construct": name}] = score["session"].str.len().values
+    table = standardised(fit).set_index("path")
+    own = [path for path in table.index if name in path]
+    assert table.loc[own, COLUMNS].isna().all(axis=None)
+    assert table.loc[table.index.difference(own), COLUMNS].notna().all(axis=None)
+    assert np.isnan(within_sd(fit).sel(construct=name)).all()
+    assert table.attrs["unstable_share"] == 0
+
+
 def test_what_cannot_be_asked(fit):
     with pytest.raises(InputError, match=r"'raport' is no moderator.*'rapport'(.|\n)*ci_prob"):
         standardised(fit, at={"raport": 1}, ci_prob=95)

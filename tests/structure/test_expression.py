@@ -119,7 +119,7 @@ def test_a_number_is_no_truth_value():
         evaluate("a and b > 0", VALUES)
 
 
-@pytest.mark.parametrize("text", ["log(a)", "sqrt(b)", "(a - a) / (b - b)", "a ** 0.5"])
+@pytest.mark.parametrize("text", ["log(a)", "sqrt(b)", "(a - a) / (b - b)", "a ** 0.5", "1 / (a - a)"])
 def test_an_undefined_draw_is_an_error_and_no_evidence(text):
     with pytest.raises(InputError, match=r"is undefined in \d of 3 draws"):
         evaluate(f"{text} > 0", VALUES)

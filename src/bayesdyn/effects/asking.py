@@ -24,11 +24,16 @@ def check_name(name: str, known: Iterable[str], what: str, faults: FaultList) ->
         faults.add(f"{name!r} is no {what} of this model", sentence(did_you_mean(name, names), listed))
 
 
-def check_at(at: Mapping[str, float], equations: Equations, faults: FaultList) -> None:
+def is_finite(value: object) -> bool:
+    """Say whether a value is a finite number."""
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
+
+
+def check_at(at: Mapping[str, object], equations: Equations, faults: FaultList) -> None:
     """Note moderators that the model does not have, and values that are no numbers."""
     for name, value in at.items():
         check_name(name, equations.moderators, "moderator", faults)
-        if not np.isfinite(value):
+        if not is_finite(value):
             faults.add(f"{name} is to be held at {value}", "Give a finite number")
 
 

@@ -69,6 +69,14 @@ class Equations:
             return float(at[factor.name])
         return self.centre.get(factor.name, 0.0)
 
+    def held(self, outcome: str, factor: Factor, along: str, at: Mapping[str, float]) -> dict[str, float]:
+        """Return where each moderator of a slope stands while one of them, ``along``, is moved.
+
+        Each is held where ``at`` says: a lag of what is moved stays where it is and does not follow it.
+        """
+        others = self.moderators_of(outcome, factor).items()
+        return {name: self.value(one, at) for name, one in others if name != along}
+
     def unit(self, outcome: str, cause: str, units: str) -> float:
         """Return what a slope is multiplied by: 1, or raw points of the outcome per raw unit of the cause."""
         return 1.0 if units == "standard" or outcome == cause else in_raw({outcome: 1, cause: -1}, self.scale)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesdyn.effects.asking import check_at, check_ci_prob, described, find_factor
+from bayesdyn.effects.asking import check_at, check_ci_prob, described, find_factor, is_finite
 from bayesdyn.effects.equations import Equations, equations_of
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.bands import COLUMNS, interval_attrs, row
@@ -60,11 +60,12 @@ def simple_slopes(
     InputError
         An unknown slope, moderator or probability; a slope that nothing moderates.
     """
-    equations, given = equations_of(fit), {name: _several(value) for name, value in (at or {}).items()}
+    equations, asked = equations_of(fit), {name: _several(value) for name, value in (at or {}).items()}
     faults = FaultList()
-    for name, values in given.items():
-        # No value at all is a fault too, and NaN stands for it.
-        check_at({name: sum(values) if values else float("nan")}, equations, faults)
+    for name, values in asked.items():
+        # One fault for each moderator. No value at all is a fault too, and NaN stands for it.
+        wrong = [value for value in values if not is_finite(value)]
+        check_at({name: [*wrong, *values, float("nan")][0]}, equations, faults)
     check_ci_prob(ci_prob, faults)
     check_units(units, faults)
     chosen = moderated(equations) if path is None else [find_factor(path, equations, faults)]
@@ -72,6 +73,7 @@ def simple_slopes(
     for outcome, factor in chosen:
         require_moderators(equations, outcome, factor, faults)
     faults.raise_if_any("Cannot tell simple slopes")
+    given = {name: tuple(map(float, values)) for name, values in asked.items()}
     rows: list[dict[str, object]] = []
     columns: dict[str, None] = {}
     for outcome, factor in chosen:
@@ -128,4 +130,4 @@ def _places(
 
 
 def _several(value: float | Sequence[float]) -> tuple[float, ...]:
-    return tuple(map(float, np.atleast_1d(np.asarray(value, dtype=float))))
+    return tuple(np.atleast_1d(np.asarray(value, dtype=object)).ravel())

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 from scipy.optimize import brentq
 
-from bayesdyn.effects.asking import check_at, check_ci_prob, check_name, described, find_factor
+from bayesdyn.effects.asking import check_at, check_ci_prob, check_name, described, find_factor, is_finite
 from bayesdyn.effects.equations import Equations, equations_of
 from bayesdyn.effects.moderation import moderated, require_moderators
 from bayesdyn.errors import FaultList
@@ -70,7 +70,8 @@ def johnson_neyman(
     moderator
         Its spelling in the model; needed where there are several.
     at
-        Values of the other moderators; their centre where not named.
+        Values of the other moderators; their centre where not named. They stay there all along, a lag of the
+        moderator too.
     between
         The lowest and highest value to look at. Beyond what was observed the line is an extrapolation.
     ci_prob
@@ -90,9 +91,10 @@ def johnson_neyman(
     """
     equations, at = equations_of(fit), dict(at or {})
     outcome, factor, along = _asked(equations, path, moderator, at, between, ci_prob)
+    held = equations.held(outcome, factor, along, at)
 
     def draws(value: float) -> np.ndarray:
-        return equations.slope(outcome, factor, {**at, along: value})
+        return equations.slope(outcome, factor, {**held, along: value})
 
     def lower(value: float) -> float:
         return float(np.quantile(draws(value), (1 - ci_prob) / 2))
@@ -104,11 +106,11 @@ def johnson_neyman(
     grid = np.linspace(*between, _POINTS)
     regions = [(*ends, "positive") for ends in _positive(grid, lower)]
     regions += [(*ends, "negative") for ends in _positive(grid, below)]
-    others = {name: one for name, one in equations.moderators_of(outcome, factor).items() if name != along}
+    others = {name: one for name, one in equations.moderators_of(outcome, factor).items() if name in held}
     return JohnsonNeyman(
         path=f"{outcome} ~ {factor}",
         moderator=along,
-        at=described(others, equations, at),
+        at=described(others, equations, held),
         band=pd.DataFrame({"value": grid, **band(np.column_stack([draws(v) for v in grid]), ci_prob)}),
         regions=pd.DataFrame(sorted(regions), columns=["start", "stop", "sign"]),
         ci_prob=ci_prob,
@@ -189,8 +191,9 @@ def _asked(
     faults = FaultList()
     check_at(at, equations, faults)
     check_ci_prob(ci_prob, faults)
-    if not (np.isfinite(between).all() and between[0] < between[1]):
-        faults.add(f"between is {between}", "Give the lower value first, e.g. (-3, 3)")
+    ends = tuple(between)
+    if len(ends) != 2 or not all(map(is_finite, ends)) or not ends[0] < ends[1]:
+        faults.add(f"between is {between}", "Give two numbers, the lower value first, e.g. (-3, 3)")
     found = find_factor(path, equations, faults)
     moderators = equations.moderators_of(*found) if found else {}
     if found:
@@ -199,11 +202,14 @@ def _asked(
         check_name(moderator, moderators, "moderator of that slope", faults)
     elif len(moderators) > 1:
         faults.add(f"{path!r} has several moderators", f"Name one of {', '.join(moderators)}")
-    if moderator in at:
-        faults.add(f"{moderator} is held at a value and looked along", "Leave it out of at")
+    # Where there is one moderator, it is the one that is meant.
+    along = moderator if moderator is not None or len(moderators) != 1 else next(iter(moderators))
+    if along in at:
+        faults.add(f"{along} is held at a value and looked along", "Leave it out of at")
     faults.raise_if_any("Cannot look along a moderator")
-    assert found is not None  # else there was a fault
-    return *found, moderator or next(iter(moderators))
+    assert found is not None, "there was a fault else"
+    assert along is not None, "and then too"
+    return *found, along
 
 
 def _positive(grid: np.ndarray, height: Callable[[float], float]) -> list[tuple[float, float]]:

@@ -1,6 +1,7 @@
 """Impulse responses: what a rise of one construct now does to all constructs over the next exchanges."""
 
 from collections.abc import Mapping
+from warnings import warn
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import xarray as xr
 from bayesdyn.effects.asking import check_at, check_ci_prob, check_name, described
 from bayesdyn.effects.equations import Equations, equations_of, residual_covariance, transition_of
 from bayesdyn.effects.standardising import spectral_radius
-from bayesdyn.errors import FaultList
+from bayesdyn.errors import BayesdynWarning, FaultList
 from bayesdyn.fitting.bands import COLUMNS, band, interval_attrs
 from bayesdyn.fitting.fits import posterior_of, scale_of
 from bayesdyn.fitting.units import check_units
@@ -59,17 +60,26 @@ def impulse_response(
         ``attrs`` hold ``ci_prob``, ``ci_kind``, ``units``, ``kind``,
         ``at`` and ``unstable_share``, the share of draws whose responses do not die out.
 
+    Warns
+    -----
+    BayesdynWarning
+        If there are such draws: the mean and the SD of what grows without bound say little.
+
     Raises
     ------
     InputError
-        An unknown construct, moderator, kind or probability, a negative horizon, a construct without an
-        equation in this fit.
+        An unknown construct, moderator, kind or probability, a horizon that is no whole number or below 0, a
+        construct without an equation in this fit.
     """
     faults = FaultList()
     check_ci_prob(ci_prob, faults)
     check_units(units, faults)
     faults.raise_if_any("Cannot tell impulse responses")
     draws = impulse_draws(fit, shock, horizon=horizon, kind=kind, at=at)
+    share = draws.attrs["unstable_share"]
+    if share:
+        told = f"In {100 * share:.2g} % of the draws impulse responses do not die out."
+        warn(told, BayesdynWarning, stacklevel=2)
     values = draws.values.reshape(-1, *draws.shape[2:])
     if units == "raw":
         scale = scale_of(fit)
@@ -164,8 +174,8 @@ def impulse_draws(
 def _check(equations: Equations, shock: str, horizon: int, kind: str, at: Mapping[str, float]) -> None:
     faults = FaultList()
     check_name(shock, equations.constructs, "construct", faults)
-    if horizon < 0:
-        faults.add(f"horizon is {horizon}", "Give 0 or more exchanges")
+    if not isinstance(horizon, int | np.integer) or horizon < 0:
+        faults.add(f"horizon is {horizon}", "Give a whole number of exchanges, 0 or more")
     if kind not in KINDS:
         faults.add(f"kind is {kind!r}", f"Use one of {', '.join(KINDS)}")
     check_at(at, equations, faults)

@@ -1,6 +1,7 @@
 """Paths in units of what varies within sessions: within-person standardisation."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from warnings import warn
 
 import numpy as np
@@ -43,7 +44,8 @@ def standardised(
     pandas.DataFrame
         ``path, outcome, term, mean, sd, lower, upper, prob_positive``. ``attrs`` hold ``ci_prob``,
         ``ci_kind``, ``units`` ("within-session sd"), ``at``, ``sd_from`` (model or scores) and
-        ``unstable_share``, the share of draws without a stationary variance, which are left out.
+        ``unstable_share``, the share of draws without a stationary variance, which are left out. A path of a
+        construct that has no SD within sessions is NaN.
 
     Raises
     ------
@@ -55,9 +57,8 @@ def standardised(
     check_at(at, equations, faults)
     check_ci_prob(ci_prob, faults)
     faults.raise_if_any("Cannot standardise")
-    spread = within_sd(fit, at=at)
-    sd = dict(zip(equations.constructs, spread.values.reshape(-1, len(equations.constructs)).T, strict=True))
-    stable = np.isfinite(next(iter(sd.values())))
+    spread = _spread(fit, equations, at)
+    sd = dict(zip(equations.constructs, spread.sd.T, strict=True))
     ratios = np.column_stack(
         [
             np.prod([sd[f.name] for f in path.term.factors if f.kind != "mean" and f.name in sd], axis=0)
@@ -70,15 +71,15 @@ def standardised(
             "path": [path.name for path in equations.paths],
             "outcome": [path.outcome for path in equations.paths],
             "term": [str(path.term) for path in equations.paths],
-            **band((equations.draws * ratios)[stable], ci_prob),
+            **band((equations.draws * ratios)[spread.stable], ci_prob),
         }
     )
     table.attrs = {
         **interval_attrs(ci_prob),
         "units": "within-session sd",
         "at": described(equations.moderators, equations, at),
-        "sd_from": spread.attrs["sd_from"],
-        "unstable_share": float(1 - stable.mean()),
+        "sd_from": spread.source,
+        "unstable_share": float(1 - spread.stable.mean()),
     }
     return table
 
@@ -100,7 +101,8 @@ def within_sd(fit: xr.DataTree, *, at: Mapping[str, float] | None = None) -> xr.
     Returns
     -------
     xr.DataArray
-        (chain, draw, construct), standardised units; NaN in draws whose spectral radius is 1 or more.
+        (chain, draw, construct), standardised units; NaN in draws whose spectral radius is 1 or more, and for
+        a construct whose scores never vary within a session.
         ``attrs["sd_from"]`` is ``model`` or ``scores``.
 
     Raises
@@ -117,23 +119,34 @@ def within_sd(fit: xr.DataTree, *, at: Mapping[str, float] | None = None) -> xr.
     faults = FaultList()
     check_at(at, equations, faults)
     faults.raise_if_any("Cannot tell the variance within sessions")
-    path = posterior_of(fit)["path"]
-    if set(equations.endogenous) == set(equations.constructs):
-        transition, innovation = reduced_form(fit, equations, at)
-        every = np.diagonal(stationary_covariance(transition, innovation), axis1=1, axis2=2)
-        variances = every[:, : len(equations.constructs)]
-        _tell_unstable(np.isnan(variances[:, 0]))
-        sd, source = np.sqrt(variances), "model"
-    else:
-        sd = np.broadcast_to(_score_sd(fit), (len(equations.draws), len(equations.constructs)))
-        source = "scores"
+    spread, path = _spread(fit, equations, at), posterior_of(fit)["path"]
     return xr.DataArray(
-        sd.reshape(path.sizes["chain"], path.sizes["draw"], -1),
+        spread.sd.reshape(path.sizes["chain"], path.sizes["draw"], -1),
         dims=("chain", "draw", "construct"),
         coords={"chain": path["chain"], "draw": path["draw"], "construct": list(equations.constructs)},
         name="within_sd",
-        attrs={"sd_from": source},
+        attrs={"sd_from": spread.source},
     )
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """SDs within sessions (N, C), which draws have them (N,), and what they are from."""
+
+    sd: np.ndarray
+    stable: np.ndarray
+    source: str
+
+
+def _spread(fit: xr.DataTree, equations: Equations, at: Mapping[str, float]) -> _Spread:
+    size = (len(equations.draws), len(equations.constructs))
+    if set(equations.endogenous) != set(equations.constructs):
+        return _Spread(np.broadcast_to(_score_sd(fit), size), np.ones(size[0], dtype=bool), "scores")
+    transition, innovation = reduced_form(fit, equations, at)
+    stable = spectral_radius(transition) < 1
+    _tell_unstable(~stable)
+    every = np.diagonal(stationary_covariance(transition, innovation), axis1=1, axis2=2)
+    return _Spread(np.sqrt(every[:, : size[1]]), stable, "model")
 
 
 def reduced_form(
@@ -190,14 +203,16 @@ def _tell_unstable(unstable: np.ndarray) -> None:
         raise InputError("These equations have no stationary variance", [fault])
     if unstable.any():
         share = f"{100 * unstable.mean():.2g} % of the draws"
-        warn(f"{share} are not stationary and have no SD within sessions.", BayesdynWarning, stacklevel=3)
+        warn(f"{share} are not stationary and have no SD within sessions.", BayesdynWarning, stacklevel=4)
 
 
 def _score_sd(fit: xr.DataTree) -> np.ndarray:
-    """Return the SD (C,) of the scores within sessions, n less the number of sessions below."""
+    """Return the SD (C,) of the scores within sessions, n less the number of sessions below; NaN without."""
     score = fit["observed_data"].to_dataset()["score"]
     frame = pd.DataFrame(score.transpose("exchange", "construct").values)
     grouped = frame.groupby(score["session"].values)
     within = frame - grouped.transform("mean")
     freedom = frame.notna().sum() - (grouped.count() > 0).sum()
-    return np.sqrt((within**2).sum() / freedom).to_numpy()
+    squares = (within**2).sum()
+    # Nothing to divide by, or nothing that varies: there is no unit to standardise in.
+    return np.sqrt(squares.where(squares > 0) / freedom).to_numpy()

@@ -119,8 +119,10 @@ def _line(fit: xr.DataTree, equations: Equations, path: str, moderator: str, reg
     # A construct's SD is 1 and its centre 0; a covariate has its own.
     centre, spread = equations.centre.get(name, 0.0), equations.spread.get(name, 1.0)
 
+    held = equations.held(outcome, factors[behaviour], moderator, {})
+
     def slope(place: float) -> np.ndarray:
-        return equations.slope(outcome, factors[behaviour], {moderator: centre + spread * place})
+        return equations.slope(outcome, factors[behaviour], {**held, moderator: centre + spread * place})
 
     def point(place: float) -> SlopePoint:
         told = row(slope(place), CI_PROB)

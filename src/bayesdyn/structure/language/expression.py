@@ -148,7 +148,7 @@ def evaluate(expression: str | ast.Expression, values: Mapping[str, np.ndarray])
     ------
     InputError
         For an unknown name, a number where ``and``, ``or``, ``not`` need a comparison, and an operation
-        that is undefined (the log of a negative number, 0/0) in any draw.
+        that is undefined (the log of a negative number, a division by zero) in any draw.
     """
     tree = parse_expression(expression) if isinstance(expression, str) else expression
     unknown = [name for name in names_in(tree) if name not in values]
@@ -214,11 +214,11 @@ def _defined(node: ast.AST, operation: Callable[..., np.ndarray], *numbers: np.n
     # A comparison with NaN is False: an undefined draw would count as evidence against a claim.
     with np.errstate(all="ignore"):
         result = operation(*numbers)
-    undefined = np.isnan(result) & ~_reduce(np.logical_or, [np.isnan(number) for number in numbers])
+    undefined = ~np.isfinite(result) & _reduce(np.logical_and, [np.isfinite(number) for number in numbers])
     if undefined.any():
         raise InputError(
             f"{ast.unparse(node)!r} is undefined in {undefined.sum()} of {undefined.size} draws",
-            [Fault("the result is not a number there", "Write it so that it is defined for every draw")],
+            [Fault("the result is no finite number there", "Write it so that it is defined for every draw")],
         )
     return result
 
