@@ -131,6 +131,72 @@ def test_bad_input_is_told_with_a_remedy_and_exit_code_2(bad, arguments):
     assert sorted(file.name for file in bad.iterdir()) == before
 
 
+INPUTS = {
+    "read": ("read", "{in}"),
+    "agree": ("agree", "{in}"),
+    "agree, human": ("agree", "{dir}/exchanges.parquet", "--human", "{in}"),
+    "measure": ("measure", "{in}"),
+    "measure, exchanges": ("measure", "{dir}/exchanges.parquet", "--exchanges", "{in}"),
+    "rate": ("rate", "{dir}/exchanges.parquet", "--out", "{dir}/exchanges.parquet"),
+    "ledger export": ("ledger", "export", "{dir}/l.sqlite", "{dir}/exchanges.parquet"),
+    "fit": ("fit", "{in}", "--random-seed", "1"),
+    "claims": ("claims", "{in}"),
+    "sensitivity": ("sensitivity", "{in}"),
+    "plan": ("plan", "{in}", "y ~ x", "--budget", "5", "--cost", "llm_rating=1"),
+    "report": ("report", "{dir}/fit.nc", "--plan", "{in}"),
+    "simulate": ("simulate", "{in}", "--random-seed", "1"),
+    "simulate-ratings": ("simulate-ratings", "{in}", "--random-seed", "1"),
+}
+
+
+@pytest.mark.parametrize("arguments", INPUTS.values(), ids=INPUTS.keys())
+def test_no_command_writes_over_what_it_reads(exchanges, arguments):
+    given = exchanges if "{in}" not in arguments else exchanges.with_name("given.txt")
+    given.write_bytes(exchanges.read_bytes())
+    before = given.read_bytes()
+    places = {"dir": exchanges.parent, "in": given}
+    out = () if "--out" in arguments else ("--out", given)
+    done = call(*(part.format(**places) for part in arguments), *out, *_ledger(arguments, exchanges.parent))
+    assert done.exit_code == 2, done.output
+    assert "it is read, and would be written over" in done.stderr
+    assert given.read_bytes() == before
+
+
+def test_the_truth_has_a_file_of_its_own(tmp_path):
+    same = tmp_path / "m.nc"
+    done = call("simulate", "chen2026", "--random-seed", "1", "--out", same, "--truth-out", same)
+    assert done.exit_code == 2
+    assert "--truth-out: it is" in done.stderr
+    assert not same.exists()
+
+
+def test_fit_has_the_defaults_of_the_function_and_takes_its_imputations():
+    from inspect import signature
+
+    from bayesdyn.cli.models import fit as command
+    from bayesdyn.fitting.fit import fit
+
+    ours, theirs = signature(command).parameters, signature(fit).parameters
+    shared = set(ours) & set(theirs) - {"measures", "spec", "random_seed"}
+    assert {"imputations", "draws", "target_accept", "sampler", "device"} <= shared
+    assert {name: ours[name].default for name in shared} == {name: theirs[name].default for name in shared}
+
+
+@pytest.mark.parametrize("options", [("--random-seed", "99999999999999999999"), ("--target-accept", "2")])
+def test_settings_that_no_sampler_takes_are_told(tmp_path, options):
+    measures = tmp_path / "m.nc"
+    done = call(
+        *("simulate", "chen2026", "--dyads", "3", "--sessions", "1", "--exchanges", "5"),
+        *("--random-seed", "3", "--out", measures),
+    )
+    assert done.exit_code == 0, done.output
+    seed = () if "--random-seed" in options else ("--random-seed", "1")
+    done = call("fit", measures, "--engine", "pymc", *seed, *options, "--out", tmp_path / "fit.nc")
+    assert done.exit_code == 2, done.output
+    assert options[0].strip("-").replace("-", "_") + " is " in done.stderr
+    assert not (tmp_path / "fit.nc").exists()
+
+
 def _ledger(arguments, folder):
     return ("--ledger", folder / "ledger.sqlite") if arguments[0] == "rate" else ()
 

@@ -58,7 +58,11 @@ def test_a_table_is_that_of_the_function(file, tmp_path, kind, units):
     options, function = CALLS[kind]
     _, table = written(tmp_path, file, "--kind", kind, "--units", units, *options)
     expected = function(read_tree(file, "fit"), units)
-    assert list(table.columns) == list(expected.columns)
+    more = [name for name in ("over", "kind", "unstable_share") if name in expected.attrs]
+    told = ["units", *more, "ci_prob", "ci_kind"]
+    assert list(table.columns) == [*expected.columns, *told]
+    for name in told:
+        assert (table[name] == expected.attrs[name]).all()
     numbers = expected.select_dtypes("number").columns
     np.testing.assert_allclose(table[numbers], expected[numbers], rtol=1e-12)
 
@@ -102,7 +106,66 @@ def test_several_kinds_have_a_file_each(file, tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ((), "Equal-tailed 50 % intervals; units: standard; over: typical."),
+        (("--units", "raw", "--over", "dyads"), "Equal-tailed 50 % intervals; units: raw; over: dyads."),
+        (
+            ("--kind", "standardised"),
+            "Equal-tailed 50 % intervals; units: within-session sd; SDs from: model.",
+        ),
+    ],
+)
+def test_a_table_says_what_its_intervals_are(file, tmp_path, options, line):
+    done, table = written(tmp_path, file, "--ci-prob", "0.5", *options)
+    assert done.stdout.splitlines()[0] == line
+    assert (table["ci_prob"] == 0.5).all()
+    assert (table["ci_kind"] == "eti").all()
+
+
+@pytest.mark.filterwarnings("default::bayesdyn.errors.BayesdynWarning")
+def test_responses_that_do_not_die_out_are_told_with_their_share(tmp_path):
+    fit = drawn_fit(draws=10)
+    posterior = fit["posterior"].to_dataset()
+    posterior["path"].loc[{"path_name": "empathy ~ lag(empathy)", "draw": 0}] = 1.5
+    fit["posterior"] = posterior
+    write_dataset(fit, tmp_path / "wild.nc", "fit")
+    done, table = written(tmp_path, tmp_path / "wild.nc", "--kind", "impulse", "--horizon", "2")
+    assert done.stdout.splitlines()[0] == (
+        "Equal-tailed 95 % intervals; units: standard; response: plain; "
+        "draws without a stationary state: 10 %."
+    )
+    assert done.stderr.count("In 10 % of the draws impulse responses do not die out.") == 1
+    assert (table["unstable_share"] == 0.1).all()
+
+
+def test_a_fit_is_not_written_over_by_what_is_told_of_it(tmp_path):
+    path = tmp_path / "fit_total.nc"
+    write_dataset(drawn_fit(draws=4), path, "fit")
+    before = path.read_bytes()
+    (tmp_path / "link.nc").symlink_to(path)
+    for out, options in (
+        (path, ()),
+        (tmp_path / "link.nc", ()),
+        (tmp_path / "fit.nc", ("--kind", "total,slopes")),
+    ):
+        done = call(path, *options, "--out", out)
+        assert done.exit_code == 2
+        assert "it is read, and would be written over" in done.stderr
+        assert path.read_bytes() == before
+
+
+def test_a_folder_is_no_file_for_several_kinds(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = call(file, "--kind", "total,slopes", "--out", ".")
+    assert done.exit_code == 2
+    assert "it is a folder" in done.stderr
+    assert "Traceback" not in done.output
+
+
 BAD = {
+    "no kind": (("--kind", ""), "there is no kind. The kinds are total"),
     "an unknown construct": (("--cause", "empaty"), "Did you mean 'empathy'"),
     "no expression": (("--kind", "contrast"), "there is no expression"),
     "no raw unit": (

@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
 import bayesdyn as bd
 from bayesdyn.artefacts import read_tree, write_dataset
+from bayesdyn.cli.app import build_app
 from bayesdyn.errors import ArtefactError, EngineError, InputError
 from bayesdyn.fitting.claims import prior_values, verdict
 from bayesdyn.fitting.diagnostics import diagnose
@@ -111,6 +113,22 @@ def test_diagnostics_find_what_is_wrong(made):
     assert found.divergences == 7
     assert found.worst == "path[disclosure ~ empathy]"
     assert len(found.problems) == len(found.advice) >= 3
+
+
+def test_the_command_line_prints_the_verdict_and_what_the_intervals_are(made, tmp_path, monkeypatch):
+    fit, measures, _ = made
+    write_dataset(measures, tmp_path / "m.nc", "measures")
+    asked = {}
+    monkeypatch.setattr("bayesdyn.fitting.fit.fit", lambda *given, **named: asked.update(named) or fit)
+    arguments = ["fit", tmp_path / "m.nc", "--random-seed", 1, "--imputations", 5, "--out", tmp_path / "f.nc"]
+    done = CliRunner().invoke(build_app(), list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    assert asked["imputations"] == 5
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Equal-tailed 95 % intervals; units: standard."
+    found = diagnose(fit)
+    least = min(found.ess_bulk, found.ess_tail)
+    assert lines[-1] == f"Diagnostics: ok, R-hat {found.rhat:.3f}, least ESS {least:.0f}."
 
 
 def test_a_fit_survives_its_file_and_gives_its_measures_back(made, tmp_path):

@@ -96,6 +96,7 @@ def test_a_simulated_study_is_like_its_replicates(true, new):
         inside = own.min() <= row.observed <= own.max()
         assert abs(row.observed - own.mean()) < 4 * own.std() or (ends and inside), row
     assert table.attrs["exploded"] == 0
+    assert (table.attrs["ci_prob"], table.attrs["ci_kind"]) == (0.95, "eti")
 
 
 def test_replicates_keep_rows_mask_and_units(true):

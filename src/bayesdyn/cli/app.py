@@ -30,7 +30,7 @@ class Guarded(TyperGroup):
         """Run the command that was asked for."""
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = _show_warning
+                warnings.showwarning = _Shown()
                 warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
                 return super().invoke(ctx)
         except BayesdynError as error:
@@ -81,20 +81,28 @@ def _version(version: bool = typer.Option(False, "--version", help="Show the ver
         raise typer.Exit
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: object = None,
-    line: str | None = None,
-) -> None:
-    """Show our own warnings as sentences; others as Python does."""
-    if issubclass(category, BayesdynWarning):
+class _Shown:
+    """Shows our own warnings as sentences, each once in a command; others as Python does."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def __call__(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: object = None,
+        line: str | None = None,
+    ) -> None:
+        if not issubclass(category, BayesdynWarning):
+            typer.echo(warnings.formatwarning(message, category, filename, lineno, line), err=True, nl=False)
+            return
         for sentence in str(message).splitlines():
-            typer.echo(f"Note: {sentence}", err=True)
-    else:
-        typer.echo(warnings.formatwarning(message, category, filename, lineno, line), err=True, nl=False)
+            if sentence not in self._told:
+                typer.echo(f"Note: {sentence}", err=True)
+            self._told.add(sentence)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+_TOLD = ("units", "over", "kind", "sd_from", "unstable_share", "ci_prob", "ci_kind")
+"""What holds of every row, and goes into the file as columns."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What was asked for, as :mod:`bayesdyn.effects` takes it; None where nothing was said."""
@@ -76,7 +80,8 @@ def effects(
 ) -> None:
     """Tell what follows from a fit: total and indirect effects, slopes, responses, paths of dyads, contrasts.
 
-    With several kinds each has its own file: effects_slopes.csv and so on.
+    With several kinds each has its own file: effects_slopes.csv and so on. Each row of a file says what its
+    interval is: ci_prob, ci_kind (eti: equal-tailed).
 
     Example: bayesdyn effects fit.nc --kind slopes,regions --path "disclosure ~ empathy"
     """
@@ -84,7 +89,7 @@ def effects(
     from bayesdyn.study.manifest import check_out
     from bayesdyn.study.stages import write_csv
 
-    kinds = list(dict.fromkeys(words(kind or ["total"])))
+    kinds = list(dict.fromkeys(words(["total"] if kind is None else kind)))
     given = {
         "cause": cause, "outcome": outcome, "path": path, "moderator": moderator, "shock": shock,
         "expression": expression, "at": at, "over": over, "response": response, "horizon": horizon,
@@ -95,9 +100,10 @@ def effects(
         cause, outcome, path, moderator, shock, tuple(expression or ()), _places(kinds, at or []), over,
         response, horizon, _bounds(between), units, ci_prob,
     )  # fmt: skip
+    check_out(out, fit)
     files = {one: out if len(kinds) == 1 else out.with_stem(f"{out.stem}_{one}") for one in kinds}
     for file in files.values():
-        check_out(file)
+        check_out(file, fit)
     tree = read_tree(fit, "fit")
     # All are worked out before one is shown: a fault of the last leaves no half an answer.
     tables = {one: KINDS[one].table(tree, asked) for one in kinds}
@@ -105,7 +111,8 @@ def effects(
         if len(kinds) > 1:
             typer.echo(f"{one}:")
         show(table)
-        write_csv(table, files[one])
+        told = {name: table.attrs[name] for name in _TOLD if name in table.attrs}
+        write_csv(table.assign(**told), files[one])
         say(f"wrote {files[one]}")
 
 
@@ -153,7 +160,10 @@ def _impulse(fit: "xr.DataTree", asked: Asked) -> "pd.DataFrame":
         )
         for one in ([asked.shock] if asked.shock else names)
     ]  # fmt: skip
-    return pd.concat(tables, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
+    # The equations are the same for every rise, and so is what is said of all rows.
+    table.attrs = tables[0].attrs
+    return table
 
 
 def _dyads(fit: "xr.DataTree", asked: Asked) -> "pd.DataFrame":
@@ -193,6 +203,8 @@ def _check(kinds: list[str], given: set[str], units: str) -> None:
     from bayesdyn.structure.language.words import did_you_mean, sentence
 
     faults = FaultList()
+    if not kinds:
+        faults.add("there is no kind", f"The kinds are {', '.join(KINDS)}", "--kind")
     known = [one for one in kinds if one in KINDS]
     for one in kinds:
         if one not in KINDS:

@@ -55,6 +55,9 @@ def fit(
     backend: Backend = "jax",
     sampler: Annotated[str, typer.Option(help="nutpie, numpyro or blackjax.")] = "nutpie",
     latent_draws: Annotated[int, typer.Option(min=0)] = 0,
+    imputations: Annotated[
+        int, typer.Option(min=2, help="measurement propagated: draws of the raters that are pooled.")
+    ] = 20,
     until_ess: Annotated[
         float | None, typer.Option(help="engine jax: stop at this least ESS, and R-hat 1.01.")
     ] = None,
@@ -73,19 +76,19 @@ def fit(
     from bayesdyn.structure.language.model_file import load_model
     from bayesdyn.study.manifest import check_out
 
-    check_out(out)
+    check_out(out, measures, spec)
     fitted = run(
         read_dataset(measures, "measures"), load_model(Path(spec)),
         measurement=None if measurement is None else measurement.value,
         engine=engine, draws=draws, tune=tune, chains=chains, random_seed=random_seed, kappa=kappa,
         target_accept=target_accept, backend=backend, sampler=sampler,
-        latent_draws=latent_draws, until=None if until_ess is None else {"ess": until_ess}, resume=resume,
-        device=device,
-        progress=True,
+        latent_draws=latent_draws, imputations=imputations,
+        until=None if until_ess is None else {"ess": until_ess}, resume=resume, device=device, progress=True,
     )  # fmt: skip
     write_dataset(fitted, out, "fit")
     show(summary(fitted), index=True)
     verdict = diagnose(fitted)
+    typer.echo(" ".join(part for part in (verdict.line, verdict.pooled) if part))
     for problem, advice in zip(verdict.problems, verdict.advice, strict=True):
         typer.echo(f"{problem} {advice}")
     say(f"wrote {out}")
@@ -105,7 +108,7 @@ def claims(
     from bayesdyn.study.manifest import check_out
     from bayesdyn.study.stages import write_csv
 
-    check_out(out)
+    check_out(out, fit)
     table = check_claims(read_tree(fit, "fit"), threshold=threshold)
     write_csv(table, out)
     show(table[["claim", "probability", "prior_probability", "verdict", "parts", "says"]])
@@ -131,7 +134,7 @@ def sensitivity(
     from bayesdyn.study.manifest import check_out
     from bayesdyn.sweeps.sensitivity import sensitivity as run
 
-    check_out(out)
+    check_out(out, fit)
     found = run(
         read_tree(fit, "fit"), kind,
         factors=[number("--factors", part, float) for part in words([factors])],
@@ -168,7 +171,7 @@ def plan(
     from bayesdyn.study.manifest import check_out
     from bayesdyn.sweeps.planning.plan import plan_ratings
 
-    check_out(out)
+    check_out(out, fit)
     made = plan_ratings(
         read_tree(fit, "fit"), path, budget=budget, cost=numbers("--cost", pairs("--cost", cost)),
         options=words([options]), constructs=None if constructs is None else words([constructs]),
@@ -202,7 +205,7 @@ def report(
     from bayesdyn.sweeps.planning.result import RatingPlan
     from bayesdyn.sweeps.sensitivity import Sensitivity
 
-    check_out(out)
+    check_out(out, fit, sens, naive, measures, agreement, plan)
     run(
         read_tree(fit, "fit"),
         None if sens is None else Sensitivity.load(sens),

@@ -72,8 +72,21 @@ def number[N: (int, float)](option: str, text: str, kind: Callable[[str], N]) ->
 
 
 def show(frame: "pd.DataFrame", *, index: bool = False) -> None:
-    """Print a table on stdout, numbers to three digits."""
+    """Print a table on stdout, numbers to three digits, after a line that says what its intervals are."""
+    if "ci_kind" in frame.attrs:
+        typer.echo(stated(frame))
     typer.echo(frame.to_string(index=index, float_format=lambda value: f"{value:.3f}", na_rep=""))
+
+
+def stated(frame: "pd.DataFrame") -> str:
+    """Return what a table says of all its rows: ``Equal-tailed 95 % intervals; units: standard.``."""
+    kinds = {"eti": "Equal-tailed", "hdi": "Highest-density"}
+    intervals = f"{kinds[frame.attrs['ci_kind']]} {100 * frame.attrs['ci_prob']:g} % intervals"
+    more = {"units": "units", "over": "over", "kind": "response", "sd_from": "SDs from"}
+    told = [f"{word}: {frame.attrs[name]}" for name, word in more.items() if name in frame.attrs]
+    if frame.attrs.get("unstable_share"):
+        told.append(f"draws without a stationary state: {100 * frame.attrs['unstable_share']:.2g} %")
+    return f"{'; '.join([intervals, *told])}."
 
 
 def say(line: str) -> None:

@@ -76,7 +76,7 @@ def rate(
         say("Nothing was sent. Tokens are estimates, output tokens at most; costs as the panel prices them.")
         return
     if share is None:
-        check_out(out)
+        check_out(out, exchanges, codebook, panel, path)
     if batch:
         from bayesdyn.ratings.running.batches import visit, wait_for
 
@@ -153,7 +153,7 @@ def export(
         constructs=words(constructs or []) or None,
         deidentify=None if deidentify is None else hook_of(deidentify),
     )  # fmt: skip
-    check_out(out)
+    check_out(out, ledger, exchanges, codebook, panel)
     show(job.export(ledger, out), index=True)
     say(f"wrote {out}")
 

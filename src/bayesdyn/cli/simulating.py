@@ -64,9 +64,8 @@ def simulate(
     from bayesdyn.artefacts import write_dataset
     from bayesdyn.structure.language.model_file import load_model
     from bayesdyn.structure.simulate import simulate as run
-    from bayesdyn.study.manifest import check_out
 
-    check_out(out)
+    _check_outs(spec, out, truth_out)
     measures, true = run(
         load_model(Path(spec)), dyads=dyads, sessions=_lengths("--sessions", sessions),
         exchanges=_lengths("--exchanges", exchanges), reliability=_each("--reliability", reliability),
@@ -112,9 +111,8 @@ def simulate_ratings(
     from bayesdyn.structure.language.model_file import load_model
     from bayesdyn.structure.simulate_ratings import simulate_ratings as run
     from bayesdyn.structure.simulating import Rater, RaterDesign
-    from bayesdyn.study.manifest import check_out
 
-    check_out(out)
+    _check_outs(spec, out, truth_out)
     error, noise = _each("--error-sd", error_sd), _each("--replicate-sd", replicate_sd)
     raters = [
         Rater(f"llm{r + 1}", error_sd=error, replicates=replicates, replicate_sd=noise) for r in range(llms)
@@ -134,6 +132,19 @@ def simulate_ratings(
     if truth_out is not None:
         write_dataset(true, truth_out, "truth")
     say(f"wrote {out}: {len(ratings)} ratings")
+
+
+def _check_outs(spec: str, out: Path, truth_out: Path | None) -> None:
+    from bayesdyn.study.manifest import check_out
+
+    check_out(out, spec)
+    if truth_out is None:
+        return
+    check_out(truth_out, spec)
+    faults = FaultList()
+    if truth_out.resolve() == out.resolve():
+        faults.add(f"it is {out} too", "Give the name of another file", "--truth-out")
+    faults.raise_if_any("These options cannot be used")
 
 
 def _each(option: str, text: str) -> float | dict[str, float]:

@@ -67,7 +67,7 @@ def read(
     if "session=" in given:
         mapping["session"] = None
     named = pairs("--speakers", speakers or [])
-    check_out(out)
+    check_out(out, path)
     exchanges = read_transcripts(
         path, format, columns=mapping or None, ids=ids, speakers=named or None, encoding=encoding,
         one_speaker=one_speaker.value,
@@ -96,7 +96,7 @@ def agree(
     from bayesdyn.study.manifest import check_out
     from bayesdyn.study.stages import write_csv
 
-    check_out(out)
+    check_out(out, ratings, human)
     table = agreement(
         _ratings(ratings), _human(human, columns), ci_prob=ci_prob, bootstrap=bootstrap, pairs=pairs,
         random_seed=random_seed,
@@ -145,7 +145,7 @@ def measure(
     from bayesdyn.measures.dataset import read_notes
     from bayesdyn.study.manifest import check_out
 
-    check_out(out)
+    check_out(out, ratings, human, exchanges)
     made = run(
         ratings if ratings.suffix == ".parquet" else _ratings(ratings), _human(human, columns),
         exchanges=None if exchanges is None else read_table(exchanges, "exchanges"),

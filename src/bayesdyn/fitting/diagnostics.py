@@ -59,6 +59,15 @@ class Verdict:
     imputations: int = 0
 
     @property
+    def line(self) -> str:
+        """The verdict in one line."""
+        found = f"{len(self.problems)} problem{'s' if len(self.problems) > 1 else ''}"
+        rhat = f"R-hat {self.rhat:.3f}" if np.isfinite(self.rhat) else "no R-hat"
+        ess = min(self.ess_bulk, self.ess_tail)
+        told = f"least ESS {ess:.0f}" if np.isfinite(ess) else "no ESS"
+        return f"Diagnostics: {'ok' if self.ok else found}, {rhat}, {told}."
+
+    @property
     def pooled(self) -> str:
         """What pooling means for precision, in a sentence; empty where nothing is pooled."""
         if not self.imputations:

@@ -17,6 +17,7 @@ from bayesdyn.structure.replicates import Draws, draws_of, replicate_scores, wit
 type Floats = NDArray[np.float64]
 
 KINDS, NEW = ("posterior", "prior"), ("exchanges", "dyads")
+CI_PROB = 0.95
 MOST_EXCHANGES = 5000
 """In a larger study no replicated score is kept, only the statistics of each replicate."""
 _AT_ONCE = 4_000_000  # scores in memory
@@ -105,11 +106,11 @@ def predictive_checks(
     -------
     pandas.DataFrame
         One row per construct with a law and statistic: ``construct, statistic, observed, replicated`` (mean),
-        ``lower, upper`` (95 % interval) and ``p``, the share of replicates whose statistic is at least the
-        observed one (half of those that equal it); near 0 or 1 the model does not reproduce it. These p are
-        not uniform under a true model but drawn to .5 (Gelman, Meng & Stern 1996, Statistica Sinica 6,
-        733-807): an extreme one says more than it would as a test's. Exploded replicates are left out; their
-        number is in ``attrs["exploded"]``.
+        ``lower, upper`` (equal-tailed 95 % interval) and ``p``, the share of replicates whose statistic is at
+        least the observed one (half of those that equal it); near 0 or 1 the model does not reproduce it.
+        These p are not uniform under a true model but drawn to .5 (Gelman, Meng & Stern 1996, Statistica
+        Sinica 6, 733-807): an extreme one says more than it would as a test's. Exploded replicates are left
+        out; their number is in ``attrs["exploded"]``. ``attrs`` hold ``ci_prob`` and ``ci_kind`` too.
 
     Raises
     ------
@@ -133,13 +134,20 @@ def predictive_checks(
         c = problem.constructs.index(name)
         for s, statistic in enumerate(STATISTICS):
             own, seen = found[whole, c, s], observed[c, s]
-            lower, upper = np.quantile(own, [0.025, 0.975])
+            lower, upper = np.quantile(own, [(1 - CI_PROB) / 2, (1 + CI_PROB) / 2])
             p = np.mean(own > seen) + np.mean(own == seen) / 2 if np.isfinite(seen) else np.nan
             rows.append((name, statistic, seen, own.mean(), lower, upper, p))
     table = pd.DataFrame(
         rows, columns=["construct", "statistic", "observed", "replicated", "lower", "upper", "p"]
     )
-    table.attrs = {"kind": kind, "new": new, "draws": len(found), "exploded": int((~whole).sum())}
+    table.attrs = {
+        "kind": kind,
+        "new": new,
+        "draws": len(found),
+        "exploded": int((~whole).sum()),
+        "ci_prob": CI_PROB,
+        "ci_kind": "eti",
+    }
     return table
 
 

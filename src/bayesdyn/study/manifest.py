@@ -196,14 +196,25 @@ def check_writable(folder: Path) -> None:
         ) from None
 
 
-def check_out(file: Path) -> None:
-    """Check, before hours of work, that a file can be written.
+def check_out(file: Path, *inputs: str | Path | None) -> None:
+    """Check, before hours of work, that a file can be written and is none of those that are read.
+
+    Parameters
+    ----------
+    file
+        What is to be written.
+    inputs
+        What is read: files, names of presets, None for what was not given.
 
     Raises
     ------
     InputError
-        If its folder cannot be written, or a folder has its name.
+        If its folder cannot be written, a folder has its name, or it would be written over an input.
     """
     if file.is_dir():
         raise InputError(f"Cannot write {file}", [Fault("it is a folder", "Give the name of a file: --out")])
+    given = [Path(one) for one in inputs if one is not None]
+    if any(one.is_file() and file.is_file() and file.samefile(one) for one in given):
+        fault = Fault("it is read, and would be written over", "Give the name of another file: --out")
+        raise InputError(f"Cannot write {file}", [fault])
     check_writable(file.parent)

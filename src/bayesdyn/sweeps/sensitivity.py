@@ -11,6 +11,7 @@ import xarray as xr
 
 from bayesdyn.artefacts import check_stamp, sha256_json, stamp, write_text
 from bayesdyn.errors import ArtefactError, Fault, FaultList
+from bayesdyn.fitting.asked import check_settings
 from bayesdyn.fitting.diagnostics import diagnose
 from bayesdyn.fitting.fits import measures_of, spec_of
 from bayesdyn.fitting.run import Settings, run
@@ -119,7 +120,8 @@ def sensitivity(
     Raises
     ------
     InputError
-        An unknown kind, a factor below 0, a fit without measurement error, or a naive fit of something else.
+        An unknown kind, a setting that :func:`bayesdyn.fit` refuses, a factor below 0, a fit without
+        measurement error, or a naive fit of something else.
     """
     from bayesdyn.engines.pymc_engine import compile_problem
 
@@ -137,10 +139,11 @@ def sensitivity(
         faults.add(
             "naive is no fit of the same model to the same measures", 'Fit them with measurement="none"'
         )
-    faults.raise_if_any("Cannot sweep")
-    spec, measures = spec_of(fit), measures_of(fit)
     seed = json.loads(fit.attrs["random_seed"]) if random_seed is None else random_seed
     settings = Settings(draws, tune, chains, seed, json.loads(fit.attrs["settings"])["target_accept"])
+    check_settings(settings, backend, faults)
+    faults.raise_if_any("Cannot sweep")
+    spec, measures = spec_of(fit), measures_of(fit)
     rows, paths, compiled = [], [], None
     for factor in sorted(set(factors)):
         name = f"error variance x {factor:g}" if factor else "no error (scores as they are)"
