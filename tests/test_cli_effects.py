@@ -95,6 +95,21 @@ def test_regions_of_every_moderated_slope(file, tmp_path):
     }
 
 
+def test_bands_are_those_of_every_slope_along_its_moderators(file, tmp_path):
+    fit, options = read_tree(file, "fit"), ("--between=-1:2", "--at", "phase=0.5", "--ci-prob", "0.8")
+    path = "disclosure ~ empathy"
+    _, table = written(tmp_path, file, "--kind", "bands", "--path", path, "--moderator", "rapport", *options)
+    found = ef.johnson_neyman(fit, path, "rapport", at={"phase": 0.5}, between=(-1, 2), ci_prob=0.8)
+    np.testing.assert_allclose(table[list(found.band.columns)], found.band)
+    assert set(table["path"]) == {path}
+    assert set(table["at"]) == {"phase = 0.5"}
+    _, every = written(tmp_path, file, "--kind", "bands")
+    assert len(every) == 401 * len(every[["path", "moderator"]].drop_duplicates())
+    assert {("disclosure ~ empathy", "phase"), ("self_negative ~ empathy", "lag(rapport)")} <= set(
+        zip(every["path"], every["moderator"], strict=True)
+    )
+
+
 def test_several_kinds_have_a_file_each(file, tmp_path):
     done = call(file, "--kind", "slopes", "--kind", "dyads,total", "--out", tmp_path / "e.csv")
     assert done.exit_code == 0, done.output

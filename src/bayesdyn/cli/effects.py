@@ -53,16 +53,17 @@ def effects(
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            help="total (the default), standardised, slopes, regions, impulse, dyads, contrast; with commas."
+            help="total (the default), standardised, slopes, regions, bands, impulse, dyads, contrast; "
+            "with commas."
         ),
     ] = None,
     units: Annotated[str, typer.Option(help="standard, or raw: points of the rating scales.")] = "standard",
     cause: Annotated[str | None, typer.Option(help="total: this construct's effects.")] = None,
     outcome: Annotated[str | None, typer.Option(help="total: effects on this construct.")] = None,
     path: Annotated[
-        str | None, typer.Option(help='slopes, regions, dyads: one only, e.g. "disclosure ~ empathy".')
+        str | None, typer.Option(help='slopes, regions, bands, dyads: one only, e.g. "disclosure ~ empathy".')
     ] = None,
-    moderator: Annotated[str | None, typer.Option(help="regions: along this one only.")] = None,
+    moderator: Annotated[str | None, typer.Option(help="regions, bands: along this one only.")] = None,
     shock: Annotated[str | None, typer.Option(help="impulse: what rises; default: each construct.")] = None,
     expression: Annotated[
         list[str] | None, typer.Option(help='contrast: e.g. "se - oe"; may be given several times.')
@@ -74,7 +75,7 @@ def effects(
     over: Annotated[str | None, typer.Option(help="total: typical, or dyads for the mean over all.")] = None,
     response: Annotated[str | None, typer.Option(help="impulse: plain or generalised.")] = None,
     horizon: Annotated[int | None, typer.Option(help="impulse: exchanges ahead; default: 10.")] = None,
-    between: Annotated[str | None, typer.Option(help="regions: LOW:HIGH; default: -3:3.")] = None,
+    between: Annotated[str | None, typer.Option(help="regions, bands: LOW:HIGH; default: -3:3.")] = None,
     ci_prob: float = 0.95,
     out: Out = Path("effects.csv"),
 ) -> None:
@@ -137,10 +138,20 @@ def _slopes(fit: "xr.DataTree", asked: Asked) -> "pd.DataFrame":
     return simple_slopes(fit, asked.path, at=asked.at, ci_prob=asked.ci_prob, units=asked.units)
 
 
+def _bands(fit: "xr.DataTree", asked: Asked) -> "pd.DataFrame":
+    from bayesdyn.effects.neyman import band_table
+
+    return _along(band_table, fit, asked)
+
+
 def _regions(fit: "xr.DataTree", asked: Asked) -> "pd.DataFrame":
     from bayesdyn.effects.neyman import region_table
 
-    return region_table(
+    return _along(region_table, fit, asked)
+
+
+def _along(table: "Callable[..., pd.DataFrame]", fit: "xr.DataTree", asked: Asked) -> "pd.DataFrame":
+    return table(
         fit, asked.path, asked.moderator, at=asked.held, between=asked.between or (-3.0, 3.0),
         ci_prob=asked.ci_prob,
     )  # fmt: skip
@@ -192,6 +203,7 @@ KINDS: dict[str, _Kind] = {
     "standardised": _Kind(_standardised, ("at",)),
     "slopes": _Kind(_slopes, ("path", "at"), raw=True),
     "regions": _Kind(_regions, ("path", "moderator", "at", "between")),
+    "bands": _Kind(_bands, ("path", "moderator", "at", "between")),
     "impulse": _Kind(_impulse, ("shock", "at", "response", "horizon"), raw=True),
     "dyads": _Kind(_dyads, ("path",)),
     "contrast": _Kind(_contrast, ("expression",), raw=True),

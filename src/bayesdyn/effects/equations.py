@@ -15,6 +15,7 @@ from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import flat, posterior_of, scale_of, spec_as_fitted
 from bayesdyn.fitting.units import in_raw
 from bayesdyn.structure.language.spec import Factor, ModelSpec, Path
+from bayesdyn.structure.quantities import join_residual_cov
 
 
 @dataclass(frozen=True)
@@ -195,20 +196,7 @@ def residual_covariance(fit: xr.DataTree, equations: Equations) -> np.ndarray:
             remedy = f'Fit with measurement="known", or write its equation, e.g. {name} ~ lag({name})'
             faults.add(f"{name!r} has no equation in this fit", remedy)
     faults.raise_if_any("This fit does not say how its constructs move together")
-    covariance = np.zeros((len(equations.draws), len(own), len(own)))
-    for variable, dim in (("residual_cov", "outcome"), ("predictor_cov", "predictor")):
-        if variable in posterior:
-            place = [own.index(str(name)) for name in posterior[dim].values]
-            covariance[:, np.array(place)[:, None], place] = flat(posterior[variable])
-    if "cross_cov" in posterior:
-        crossed = flat(posterior["cross_cov"].transpose(..., "outcome", "predictor"))
-        outcomes, predictors = (
-            np.array([own.index(str(name)) for name in posterior[dim].values])
-            for dim in ("outcome", "predictor")
-        )
-        covariance[:, outcomes[:, None], predictors] = crossed
-        covariance[:, predictors[:, None], outcomes] = np.swapaxes(crossed, 1, 2)
-    return covariance
+    return flat(join_residual_cov(posterior, own))
 
 
 def _without(factors: tuple[Factor, ...], factor: Factor) -> tuple[Factor, ...]:

@@ -155,6 +155,63 @@ def region_table(
     InputError
         As :func:`johnson_neyman`.
     """
+    columns = ["path", "moderator", "at", "start", "stop", "sign"]
+    rows: list[tuple[object, ...]] = []
+    for found in _every(fit, path, moderator, at, between, ci_prob):
+        lead = (found.path, found.moderator, found.at)
+        rows += [(*lead, *region) for region in found.regions.itertuples(index=False)]
+        if found.regions.empty:
+            rows.append((*lead, float("nan"), float("nan"), "none"))
+    table = pd.DataFrame(rows, columns=columns)
+    table.attrs = {**interval_attrs(ci_prob), "between": between}
+    return table
+
+
+def band_table(
+    fit: xr.DataTree,
+    path: str | None = None,
+    moderator: str | None = None,
+    *,
+    at: Mapping[str, float] | None = None,
+    between: tuple[float, float] = (-3.0, 3.0),
+    ci_prob: float = 0.95,
+) -> pd.DataFrame:
+    """Return the bands of :func:`johnson_neyman` for every moderated slope, or for those that are named.
+
+    Parameters
+    ----------
+    fit, path, moderator, at, between, ci_prob
+        As in :func:`region_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per slope, moderator and value of it: ``path, moderator, at, value, mean, sd, lower, upper,
+        prob_positive``, 401 values for each.
+
+    Raises
+    ------
+    InputError
+        As :func:`johnson_neyman`.
+    """
+    tables = []
+    for found in _every(fit, path, moderator, at, between, ci_prob):
+        lead = {"path": found.path, "moderator": found.moderator, "at": found.at}
+        tables.append(found.band.assign(**lead)[[*lead, *found.band.columns]])
+    table = pd.concat(tables, ignore_index=True)
+    table.attrs = {**interval_attrs(ci_prob), "between": between}
+    return table
+
+
+def _every(
+    fit: xr.DataTree,
+    path: str | None,
+    moderator: str | None,
+    at: Mapping[str, float] | None,
+    between: tuple[float, float],
+    ci_prob: float,
+) -> list[JohnsonNeyman]:
+    """Return every moderated slope along each of its moderators, or those that are named."""
     every = moderated_slopes(equations_of(fit))
     faults = FaultList()
     if not every:
@@ -165,18 +222,11 @@ def region_table(
     asked = [pair for pair in every if path in (None, pair[0]) and moderator in (None, pair[1])]
     # A slope that is not listed is left to johnson_neyman: it takes other predictors, and says what there is.
     asked = asked or [(path or "", moderator or "")]
-    columns = ["path", "moderator", "at", "start", "stop", "sign"]
-    rows: list[tuple[object, ...]] = []
+    told = []
     for slope, along in asked:
         held = {name: value for name, value in (at or {}).items() if name != along or len(asked) == 1}
-        found = johnson_neyman(fit, slope, along or None, at=held, between=between, ci_prob=ci_prob)
-        lead = (found.path, found.moderator, found.at)
-        rows += [(*lead, *region) for region in found.regions.itertuples(index=False)]
-        if found.regions.empty:
-            rows.append((*lead, float("nan"), float("nan"), "none"))
-    table = pd.DataFrame(rows, columns=columns)
-    table.attrs = {**interval_attrs(ci_prob), "between": between}
-    return table
+        told.append(johnson_neyman(fit, slope, along or None, at=held, between=between, ci_prob=ci_prob))
+    return told
 
 
 def _asked(

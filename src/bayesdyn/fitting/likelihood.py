@@ -15,6 +15,7 @@ from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import measures_of, notes_of, posterior_of, spec_of
 from bayesdyn.structure.data.rated import RATER_NAMES
 from bayesdyn.structure.problem import Problem, prepare
+from bayesdyn.structure.quantities import join_residual_cov
 
 UNITS = ("dyad", "session")
 LEAST_ESS, MOST_MCSE = 10.0, 0.2
@@ -73,8 +74,8 @@ def log_likelihood(
         faults.add(f"by is {by!r}", f"Use one of {', '.join(UNITS)}")
     if draws < chains:
         faults.add(f"draws is {draws}", f"Use at least {chains}, one of each chain")
-    if measures is not None and sha256_dataset(measures) != measures_hash(fit):
-        faults.add("these are not the measures of this fit", "Give the measures that it was fitted to")
+    if measures is not None:
+        check_measures(fit, measures, faults)
     check_whole(fit, 'Ask a fit with measurement="known" or "joint"', faults)
     faults.raise_if_any("Cannot tell the log-likelihood")
     problem = problem_of(fit)
@@ -113,6 +114,12 @@ def check_whole(fit: xr.DataTree, remedy: str, faults: FaultList) -> None:
 def measures_hash(fit: xr.DataTree) -> str:
     """Return the hash of the measures that a fit was made from."""
     return str(json.loads(fit.attrs["inputs"])["measures"])
+
+
+def check_measures(fit: xr.DataTree, measures: xr.Dataset, faults: FaultList) -> None:
+    """Note measures that are not those of a fit."""
+    if sha256_dataset(measures) != measures_hash(fit):
+        faults.add("these measures are not those that the fit was made from", "Give the measures of the fit")
 
 
 def problem_of(fit: xr.DataTree) -> Problem:
@@ -154,7 +161,7 @@ def hyperparameter_draws(
     )  # fmt: skip
     # A fit may have been stored in single precision, as the sample study is; densities are in double.
     values = {name: stacked[name].values.astype(np.float64) for name in names if name in stacked}
-    values["residual_cov"] = _residual_cov(stacked, problem)
+    values["residual_cov"] = join_residual_cov(stacked, problem.endogenous).values
     if problem.spec.centring == "grand":
         values["grand_centre"] = grand_centre(
             fitted or problem, values["level_mean"], values.get("dyad_effects")
@@ -180,21 +187,3 @@ def likelihood_notes(
             "Constructs are centred at the grand mean of the dyads that were fitted, known in each draw."
         )
     return notes
-
-
-def _residual_cov(stacked: xr.Dataset, problem: Problem) -> np.ndarray:
-    """Return (K, V, V) over all constructs with a law, put together from the parts that a fit keeps."""
-    place = {name: v for v, name in enumerate(problem.endogenous)}
-    cov = np.zeros((stacked.sizes["sample"], len(place), len(place)))
-    every = np.arange(len(cov))
-    for name, rows, columns in (
-        ("residual_cov", "outcome", "outcome2"),
-        ("predictor_cov", "predictor", "predictor2"),
-        ("cross_cov", "outcome", "predictor"),
-    ):
-        if name in stacked:
-            part = stacked[name].transpose("sample", rows, columns).values
-            one, other = ([place[str(label)] for label in stacked[dim].values] for dim in (rows, columns))
-            cov[np.ix_(every, one, other)] = part
-            cov[np.ix_(every, other, one)] = np.swapaxes(part, 1, 2)
-    return cov

@@ -8,10 +8,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
-from bayesdyn.fitting.fits import posterior_of, spec_of
+from bayesdyn.fitting.fits import posterior_of
+from bayesdyn.fitting.likelihood import check_measures, problem_of
 from bayesdyn.fitting.prior_group import prior_of
 from bayesdyn.fitting.score_statistics import STATISTICS, score_statistics
-from bayesdyn.structure.problem import Problem, prepare
+from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.replicates import Draws, draws_of, replicate_scores, with_new_groups
 
 type Floats = NDArray[np.float64]
@@ -175,22 +176,9 @@ def _prepared(
         faults.add(
             "this fit is of ratings, and what is replicated are scores", 'Check one with measurement="known"'
         )
+    check_measures(fit, measures, faults)
     faults.raise_if_any("Cannot predict")
-    problem, rng = _problem_of(fit, measures), np.random.default_rng(random_seed)
+    problem, rng = problem_of(fit), np.random.default_rng(random_seed)
     if kind == "prior":
         return problem, draws_of(prior_of(problem, draws, rng), problem, np.arange(draws)), rng
     return problem, draws_of(posterior, problem, np.linspace(0, total - 1, draws).astype(np.int64)), rng
-
-
-def _problem_of(fit: xr.DataTree, measures: xr.Dataset) -> Problem:
-    """Return the problem that a fit was made for, from the measures it was made from."""
-    constant = fit["constant_data"].to_dataset()
-    kappa = bool((constant["kappa_sd"] > 0).any())
-    problem = prepare(measures, spec_of(fit), fit.attrs["measurement"], kappa=kappa)
-    observed = fit["observed_data"].to_dataset()["score"].transpose("exchange", "construct")
-    own = np.where(problem.rated, problem.score, np.nan)
-    faults = FaultList()
-    if observed.shape != own.shape or not np.allclose(observed.values, own, atol=1e-9, equal_nan=True):
-        faults.add("these measures are not those that the fit was made from", "Give the measures of the fit")
-    faults.raise_if_any("Cannot predict")
-    return problem

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -215,7 +215,17 @@ def _grid(
     return canvas.svg(name)
 
 
-def marker(colour: str, size: float = 6.0) -> dict[str, Any]:
+class Marker(TypedDict):
+    """What matplotlib's ``plot`` takes of a marker: shape, size, fill, edge and its width."""
+
+    marker: str
+    ms: float
+    mfc: str
+    mec: str
+    mew: float
+
+
+def marker(colour: str, size: float = 6.0) -> Marker:
     """Return a disc for error, a ring for naive: told apart without colour too."""
     if colour == NAIVE:
         return {"marker": "o", "ms": size - 0.5, "mfc": PAPER, "mec": NAIVE, "mew": 1.6}

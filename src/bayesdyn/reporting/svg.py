@@ -7,12 +7,14 @@ drawing serves both schemes and print. Lengths are CSS pixels: one SVG unit is o
 import io
 import re
 import warnings
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.typing import RcKeyType
 
 INK, MUTED, RULE, ERROR, NAIVE, TIP, PAPER = (
     "#010203", "#010204", "#010205", "#010206", "#010207", "#010208", "#010209",
@@ -25,7 +27,7 @@ _VARIABLES = MappingProxyType(
 )  # fmt: skip
 TEXT, SMALL = 12.5, 11.0
 _DOTS = 72.0
-_STYLE = MappingProxyType(
+_STYLE: "Mapping[RcKeyType, str | bool | float | None]" = MappingProxyType(
     {
         "svg.fonttype": "none",
         "text.parse_math": False,
@@ -114,7 +116,7 @@ class Canvas:
         return _for_page(buffer.getvalue(), name, self.width, self.height)
 
 
-def _settings(salt: str) -> dict[Any, Any]:
+def _settings(salt: str) -> "dict[RcKeyType, str | bool | float | None]":
     """Return matplotlib's settings; the salt makes the ids, and so the file, the same at every run."""
     return {**_STYLE, "svg.hashsalt": salt or None}
 
