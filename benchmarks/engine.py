@@ -86,7 +86,7 @@ def sweep_seconds(measures: xr.Dataset, measurement: str, sweeps: int) -> dict[s
     block = jax.jit(lambda warm, state, rows, given: run_block(sweep, sweeps, warm, state, rows, given))
     compiled = block.lower(jnp.array(False), state, rows, given).compile()
     compiling = time.monotonic() - began
-    state, _ = jax.block_until_ready(compiled(jnp.array(False), state, rows, given))
+    state, _, _ = jax.block_until_ready(compiled(jnp.array(False), state, rows, given))
     began = time.monotonic()
     jax.block_until_ready(compiled(jnp.array(False), state, rows, given))
     return {"seconds": (time.monotonic() - began) / sweeps, "compiling": compiling}

@@ -89,6 +89,8 @@ def test_a_run_that_is_cut_off_goes_on_to_the_same_draws(measures, whole, tmp_pa
     assert len(calls) > 4
     same(whole, fit)
     np.testing.assert_array_equal(whole["latent"]["latent"], fit["latent"]["latent"])
+    for name in ("mean", "sd"):
+        np.testing.assert_array_equal(whole["latent_summary"][name], fit["latent_summary"][name])
     # What is done is not done again.
     before = len(calls)
     same(whole, bd.fit(measures, spec, **RUN, latent_draws=6, resume=folder))
@@ -111,6 +113,16 @@ def test_a_run_that_is_cut_off_goes_on_to_the_same_draws(measures, whole, tmp_pa
     state.write_bytes(state.read_bytes()[:200])
     with pytest.raises(EngineError, match="damaged"):
         bd.fit(measures, spec, **RUN, latent_draws=6, resume=folder)
+
+
+def test_latent_scores_are_summed_up_over_every_draw(measures):
+    every = {**RUN, "draws": 20, "latent_draws": 40}
+    fit = bd.fit(measures, bd.load_model(MODERATED), **every)
+    draws, told = fit["latent"]["latent"], fit["latent_summary"]
+    assert draws.sizes["sample"] == 40
+    np.testing.assert_allclose(told["mean"], draws.mean("sample"), atol=1e-5)
+    np.testing.assert_allclose(told["sd"], draws.std("sample"), atol=1e-5)
+    assert (told["sd"] > 0).all()
 
 
 def test_a_run_stops_when_it_has_what_was_asked(measures):
@@ -210,10 +222,10 @@ def test_chains_of_one_program_learn_the_metrics_of_chains_apart(measures):
     states, rows = [start(sweep, 3, chain) for chain in range(2)], sweep.rows()
     warm = jnp.array(True)
     both = jax.tree.map(lambda *chains: jnp.stack(chains), *states)
-    together, _ = jax.jit(partial(run_block, sweep, 11, together=True))(warm, both, rows, None)
+    together, _, _ = jax.jit(partial(run_block, sweep, 11, together=True))(warm, both, rows, None)
     alone = jax.jit(partial(run_block, sweep, 11))
     for chain, state in enumerate(states):
-        apart, _ = alone(warm, state, rows, None)
+        apart, _, _ = alone(warm, state, rows, None)
         for name, metric in apart.steps.metric.items():
             assert not np.allclose(metric, state.steps.metric[name], rtol=0.1), "there was no look"
             found = together.steps.metric[name][chain]

@@ -145,10 +145,10 @@ def by_sweeps(template):
                 one = jax.jit(lambda *given: run_block(Sweep(template), 200, *given, None))
                 block["compiled"] = one.lower(jnp.array(True), state, rows).compile()
             for _ in range(3):
-                state, _ = block["compiled"](jnp.array(True), state, rows)
+                state, _, _ = block["compiled"](jnp.array(True), state, rows)
             state, kept = state._replace(steps=frozen(state.steps)), []
             for _ in range(10):
-                state, done = block["compiled"](jnp.array(False), state, rows)
+                state, done, _ = block["compiled"](jnp.array(False), state, rows)
                 kept.append(jax.tree.map(lambda values: np.asarray(values)[3::4], done.unknowns))
             return jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
 

@@ -66,4 +66,9 @@ def _dealt(trees: list[xr.DataTree]) -> xr.DataTree:
         groups[name] = joined
     if "latent" in trees[0].children:
         groups["latent"] = xr.concat([tree["latent"].to_dataset() for tree in trees], dim="sample")
+    if "latent_summary" in trees[0].children:
+        every = xr.concat([tree["latent_summary"].to_dataset() for tree in trees], dim="imputation")
+        mean, within = every["mean"].mean("imputation"), (every["sd"] ** 2).mean("imputation")
+        sd = np.sqrt(within + every["mean"].var("imputation"))
+        groups["latent_summary"] = xr.Dataset({"mean": mean, "sd": sd})
     return xr.DataTree.from_dict(groups)

@@ -80,9 +80,9 @@ def assemble(tree: xr.DataTree, problem: Problem, measures: xr.Dataset, settings
         "observed_data": _observed_data(problem),
         "constant_data": _constant_data(problem).assign(rater_budget(measures, problem.constructs)),
     }
-    if "latent" in tree.children:
-        latent = tree["latent"].to_dataset()
-        groups["latent"] = latent.assign_coords(_exchange_coordinates(problem)).drop_vars("construct2")
+    for name in {"latent", "latent_summary"} & set(tree.children):
+        of_exchanges = tree[name].to_dataset().assign_coords(_exchange_coordinates(problem))
+        groups[name] = of_exchanges.drop_vars("construct2")
     fitted = xr.DataTree.from_dict(groups)
     fitted.attrs = _attributes(problem, measures, settings)
     return fitted

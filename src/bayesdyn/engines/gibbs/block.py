@@ -1,5 +1,7 @@
 """A chain's start, and blocks of sweeps of one chain or of several together."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +44,13 @@ def start(sweep: Sweep, seed: int, chain: int) -> State:
     )
 
 
+class Totals(NamedTuple):
+    """Sums over a block of sweeps of the states (..., C, T, L), and of their squares."""
+
+    first: jax.Array
+    second: jax.Array
+
+
 def run_block(
     sweep: Sweep,
     count: int,
@@ -50,8 +59,8 @@ def run_block(
     rows: Rows,
     given: Sums | None,
     together: bool = False,
-) -> tuple[State, Kept]:
-    """Return the state after a block of sweeps, and what is kept of each.
+) -> tuple[State, Kept, Totals]:
+    """Return the state after a block of sweeps, what is kept of each, and the totals of their states.
 
     Whether the steps adapt is an argument like another, so that one compilation serves both. With
     ``together``, ``state`` holds several chains along its first axis, which are as far as each other; kept
@@ -62,12 +71,18 @@ def run_block(
         one_sweep = jax.vmap(sweep, in_axes=(0, None, None, None))
         learns, adapts = jax.vmap(learn), jax.vmap(adapt)
 
-    def once(state: State, _: None) -> tuple[State, Kept]:
+    def once(along: tuple[State, Totals], _: None) -> tuple[tuple[State, Totals], Kept]:
+        state, totals = along
         done = state.steps.sweeps[0] if together else state.steps.sweeps
         look = warm & looks(done)
         state, kept, curvature = one_sweep(state, rows, given, look)
         steps = jax.lax.cond(look, learns, lambda steps, _: steps, state.steps, curvature)
         steps = jax.lax.cond(warm, adapts, lambda steps, _: steps, steps, kept.accepted)
-        return state._replace(steps=steps), kept
+        if given is None:
+            totals = Totals(totals.first + state.states, totals.second + state.states**2)
+        return (state._replace(steps=steps), totals), kept
 
-    return jax.lax.scan(once, state, None, length=count)
+    # Nothing to sum up where no state is latent.
+    none = jnp.zeros_like(state.states if given is None else state.states[..., :0])
+    (state, totals), kept = jax.lax.scan(once, (state, Totals(none, none)), None, length=count)
+    return state, kept, totals

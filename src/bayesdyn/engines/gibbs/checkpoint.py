@@ -30,11 +30,14 @@ class Standing:
         Of the chains' states: arrays in the order of the tree, keys of random numbers as their data.
     warmed, drawn
         Blocks of the warm-up and of kept draws that are done.
+    totals
+        Sums over all kept draws of the states, and of their squares.
     """
 
     leaves: list[np.ndarray]
     warmed: int
     drawn: int
+    totals: tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,15 @@ class Checkpoint:
                     f"it is of a run with another {name}", "Name another folder, or fit as it was begun"
                 )
         faults.raise_if_any(self._title, EngineError)
-        return Standing(_in_order(arrays), told["warmed"], told["drawn"])
+        totals = (arrays.pop("total"), arrays.pop("total_of_squares"))
+        return Standing(_in_order(arrays), told["warmed"], told["drawn"], totals)
 
     def save(self, standing: Standing) -> None:
         """Write where the run stands, whole or not at all."""
         told = {"identity": dict(self.identity), "warmed": standing.warmed, "drawn": standing.drawn}
-        self._write(_STATE, {"told": np.array(json.dumps(told)), **_numbered(standing.leaves)})
+        first, second = standing.totals
+        arrays = {"total": first, "total_of_squares": second, **_numbered(standing.leaves)}
+        self._write(_STATE, {"told": np.array(json.dumps(told)), **arrays})
 
     def save_block(self, number: int, leaves: list[np.ndarray], kind: str = "draws") -> None:
         """Write the draws of a block; ``kind`` is ``draws`` or ``warm-up``."""

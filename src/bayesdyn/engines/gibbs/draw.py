@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdyn.engines.gibbs.asked import Asked
-from bayesdyn.engines.gibbs.block import run_block, start
+from bayesdyn.engines.gibbs.block import Totals, run_block, start
 from bayesdyn.engines.gibbs.checkpoint import Standing, filled_as, leaves_of
 from bayesdyn.engines.gibbs.convergence import Reached, reached_by, settled
 from bayesdyn.engines.gibbs.devices import device_in_use, free_memory, needed_by, on_device
@@ -77,7 +77,7 @@ class _Run:
         self.together = device_in_use().platform != "cpu"
         self.rows = sweep.rows()
         self.states = [start(sweep, asked.random_seed, chain) for chain in range(asked.chains)]
-        self.program: Callable[..., tuple[State, Kept]] | None = None
+        self.program: Block | None = None
         if before is not None:
             ends = zip(self.states, before.states, strict=True)
             self.states = [end._replace(key=begin.key) for begin, end in ends]
@@ -86,6 +86,7 @@ class _Run:
         latent = bool(sweep.states.moved)
         self.given = None if latent else jax.jit(sweep.sums)(columns_of(self.states[0].states), self.rows)
         self.warmed, self.kept, self.latent = 0, [], []
+        self.totals = (np.zeros(()), np.zeros(()))
         # By block: of the warm-up, and of what is kept. Blocks have one shape, so one compilation serves all.
         self.warm_parameters: list[xr.Dataset] = []
         self.parameters: list[xr.Dataset] = []
@@ -105,14 +106,16 @@ class _Run:
         self.compiling = time.monotonic() - began
         with ThreadPoolExecutor(min(available_cores(), asked.chains)) as pool:
             while compiled and not self._warm():
-                self._warm_up(self._advance(pool, partial(compiled, jnp.array(True))))
+                self._warm_up(self._advance(pool, partial(compiled, jnp.array(True)))[0])
             self.states = [one._replace(steps=frozen(one.steps)) for one in self.states]
             while compiled and len(self.kept) < blocks and not self._enough():
-                kept = self._advance(pool, partial(compiled, jnp.array(False)))
+                kept, totals = self._advance(pool, partial(compiled, jnp.array(False)))
                 self.kept.append(kept)
+                self.totals = (self.totals[0] + totals.first, self.totals[1] + totals.second)
                 self.parameters.append(self._parameters_of(kept))
                 if asked.latent_draws:
-                    self.latent.append(np.stack([self._states_of(one) for one in self.states]))
+                    states = [np.asarray(one.states, np.float32) for one in self.states]
+                    self.latent.append(np.stack([self._by_exchange(one) for one in states]))
                 self._save()
         self.sampling = time.monotonic() - began - self.compiling
 
@@ -134,7 +137,7 @@ class _Run:
     def _parameters_of(self, kept: Kept) -> xr.Dataset:
         return posterior_of(self.sweep, kept.unknowns, effects=False)
 
-    def _compiled(self) -> Callable[..., tuple[State, Kept]]:
+    def _compiled(self) -> "Block":
         block = jax.jit(partial(run_block, self.sweep, self.block, together=self.together))
         begin = _stacked(self.states) if self.together else self.states[0]
         compiled = block.lower(jnp.array(True), begin, self.rows, self.given).compile()
@@ -163,20 +166,26 @@ class _Run:
         )
         faults.raise_if_any(f"Cannot fit model {self.sweep.problem.spec.name!r}", EngineError)
 
-    def _advance(self, pool: ThreadPoolExecutor, block: Callable[..., tuple[State, Kept]]) -> Kept:
-        """Move every chain by a block; the chains stay where they were if that is interrupted."""
+    def _advance(self, pool: ThreadPoolExecutor, block: "Block") -> tuple[Kept, Totals]:
+        """Move every chain by a block; the chains stay where they were if that is interrupted.
+
+        Totals are of all chains together, in double precision.
+        """
         if self.together:
-            moved, kept = block(_stacked(self.states), self.rows, self.given)
+            moved, stacked, totals = block(_stacked(self.states), self.rows, self.given)
             places = range(len(self.states))
             self.states = [jax.tree.map(operator.itemgetter(i), moved) for i in places]
-            return jax.tree.map(lambda values: np.swapaxes(np.asarray(values), 0, 1), kept)
+            kept = jax.tree.map(lambda values: np.swapaxes(np.asarray(values), 0, 1), stacked)
+            return kept, jax.tree.map(lambda values: np.sum(np.asarray(values, float), axis=0), totals)
         done = list(pool.map(lambda state: block(state, self.rows, self.given), self.states))
-        self.states = [state for state, _ in done]
-        return jax.tree.map(lambda *chains: np.stack(chains), *(kept for _, kept in done))
+        self.states, kept, totals = (list(part) for part in zip(*done, strict=True))
+        return (
+            jax.tree.map(lambda *chains: np.stack(chains), *kept),
+            jax.tree.map(lambda *chains: np.sum(chains, axis=0, dtype=float), *totals),
+        )
 
-    def _states_of(self, state: State) -> np.ndarray:
-        """Return the states (N, C) of a chain in single precision."""
-        laid = np.asarray(state.states, np.float32)
+    def _by_exchange(self, laid: np.ndarray) -> np.ndarray:
+        """Return values (C, T, L) as (N, C)."""
         return laid.reshape(len(laid), -1)[:, self.sweep.lanes.place].T
 
     def _take_up(self) -> None:
@@ -186,6 +195,7 @@ class _Run:
         if point is None or standing is None:
             return
         self.states, self.warmed = filled_as(self.states, standing.leaves), standing.warmed
+        self.totals = standing.totals
         like = Kept(self.states[0].unknowns, jnp.zeros(len(self.sweep.moves)))
         for number in range(standing.warmed):
             warm = filled_as(like, point.load_block(number, "warm-up"))
@@ -205,7 +215,7 @@ class _Run:
         if drawn:
             latent = self.latent[-1:]
             point.save_block(drawn - 1, [*leaves_of(self.kept[-1]), *latent])
-        point.save(Standing(leaves_of(self.states), self.warmed, drawn))
+        point.save(Standing(leaves_of(self.states), self.warmed, drawn, self.totals))
 
     def _enough(self) -> bool:
         """Look how far the chains have come, now and then, and return whether that is what was asked for."""
@@ -241,11 +251,22 @@ class _Run:
                 compiling_time=self.compiling, sampling_time=self.sampling
             ),
         }
+        if self.sweep.states.moved:
+            first, second = (
+                self._by_exchange(total) / (len(self.kept) * self.block * self.asked.chains)
+                for total in self.totals
+            )
+            dims, sd = ("exchange", "construct"), np.sqrt(np.maximum(second - first**2, 0.0))
+            groups["latent_summary"] = xr.Dataset({"mean": (dims, first), "sd": (dims, sd)})
         if self.asked.latent_draws:
             every = np.concatenate([states for block in self.latent for states in block[:, None]])
             picked = np.linspace(0, len(every) - 1, min(self.asked.latent_draws, len(every))).astype(int)
             groups["latent"] = xr.Dataset({"latent": (("sample", "exchange", "construct"), every[picked])})
         return xr.DataTree.from_dict(groups)
+
+
+type Block = Callable[..., tuple[State, Kept, Totals]]
+"""A compiled block of sweeps."""
 
 
 def _stacked(states: list[State]) -> State:
