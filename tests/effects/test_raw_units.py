@@ -8,7 +8,7 @@ import bayesdyn as bd
 from bayesdyn.effects import contrast, effects, impulse_response, simple_slopes
 from bayesdyn.errors import InputError
 from bayesdyn.fitting.fits import scale_of, shift_of, spec_as_fitted
-from bayesdyn.fitting.units import NoRawUnitError, in_words, unit_of
+from bayesdyn.fitting.units import NoRawUnitError, in_words, raw_labels, unit_of
 from drawn_fits import COLUMNS, MEDIATED, band_of, drawn_fit, draws_of
 from recursion import predicted
 
@@ -219,5 +219,6 @@ def test_a_defined_comparison_has_a_probability_and_no_interval(fit, units):
     for found in (defined, asked):
         assert found["mean"] == found["prob_positive"] == share
         assert found[["sd", "lower", "upper"]].isna().all()
+    assert raw_labels(fit)[0]["odds"].dtype == np.bool_
     number = bd.summary(fit, variables=("defined",), units=units).loc["through"]
     assert number[["sd", "lower", "upper"]].notna().all()

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -246,3 +247,14 @@ def test_a_place_that_cannot_be_written_is_told(study, tmp_path, name):
         report(study.fit, out=tmp_path / name)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
     assert not list((tmp_path / "folder").iterdir())
+
+
+def test_a_fit_of_imputations_says_how_many_there_are(study, page, tmp_path):
+    fit = study.fit.copy(deep=True)
+    stats = fit["sample_stats"].to_dataset()
+    number = np.arange(stats.sizes["draw"]) % 2
+    stats["imputation"] = ("chain", "draw"), np.tile(number, (stats.sizes["chain"], 1))
+    fit["sample_stats"] = xr.DataTree(stats)
+    made = Page(report(fit, out=tmp_path / "report.html", measures=study.measures))
+    assert "It pools 2 imputations" in made.text
+    assert "It pools" not in page.text

@@ -96,6 +96,8 @@ def label_units(spec: ModelSpec) -> dict[str, Unit | str]:
 def raw_labels(fit: xr.DataTree) -> tuple[dict[str, np.ndarray], dict[str, Unit | str]]:
     """Return the draws (chain, draw) of labels and definitions in raw units, and the unit of each.
 
+    Draws of a comparison are bool.
+
     What has no raw unit is among the units, with the reason, and not among the draws.
     """
     spec, draws = spec_as_fitted(fit), raw_paths(fit)
@@ -105,8 +107,9 @@ def raw_labels(fit: xr.DataTree) -> tuple[dict[str, np.ndarray], dict[str, Unit 
             values[path.label] = draws.sel(path_name=path.name).values
     for definition in spec.definitions:
         if not isinstance(units[definition.name], str):
-            value = evaluate(definition.expression, values or {"": np.zeros(draws.shape[:2])})
-            values[definition.name] = np.asarray(value, dtype=float)
+            # A comparison stays a truth, so that another definition may join it by and, or, not.
+            of = values or {"": np.zeros(draws.shape[:2])}
+            values[definition.name] = evaluate(definition.expression, of)
     return values, units
 
 
