@@ -106,8 +106,9 @@ def fit(
     xr.DataTree
         Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data``, when asked for
         ``latent``, and of sweeps ``latent_summary``: ``mean`` and ``sd`` (exchange, construct) of the latent
-        scores over all draws. In ``posterior``, all in standardised units: ``path`` (chain, draw, path_name) with
-        coordinates ``path_outcome``, ``path_term``, ``path_label``, ``path_origin``; ``defined`` (quantity);
+        scores over all draws. In ``posterior``, all in standardised units: ``path`` (chain, draw, path_name)
+        with coordinates ``path_outcome``, ``path_term``, ``path_label``, ``path_origin``; ``defined``
+        (quantity);
         ``residual_cov`` (outcome, outcome2); ``predictor_cov`` (predictor, predictor2);
         ``cross_cov`` (outcome, predictor) where ``~~`` joins the two; ``dyad_cov``, ``session_cov``,
         ``start_cov``; ``dyad_effects`` (dyad, dyad_effect); ``session_effects``;

@@ -31,7 +31,14 @@ from bayesdyn.engines.gibbs.expected import (
     without_states,
 )
 from bayesdyn.engines.gibbs.gaussian import Precisions
-from bayesdyn.engines.gibbs.hamiltonian import TWO_STAGE, Moved, SlopeAt, hamiltonian, whitener
+from bayesdyn.engines.gibbs.hamiltonian import (
+    TWO_STAGE,
+    Moved,
+    SlopeAt,
+    hamiltonian,
+    leapfrogs,
+    whitener,
+)
 from bayesdyn.engines.gibbs.lanes import dot
 from bayesdyn.engines.gibbs.model import Model, Unknowns
 from bayesdyn.engines.gibbs.scalar_chains import moments
@@ -39,6 +46,9 @@ from bayesdyn.engines.gibbs.spreads import SpreadPrior
 from bayesdyn.engines.gibbs.states import Change, States
 from bayesdyn.engines.gibbs.sums import Columns, Rows
 from bayesdyn.engines.gibbs.term_parts import Part, changed
+
+_NEARLY_NORMAL = 5000
+"""Exchanges from which on the moves' densities are near normals."""
 
 
 class Point(NamedTuple):
@@ -202,7 +212,9 @@ class Integrated:
         held = np.ones(self.size)
         held[0] = float(self.model.problem.kappa_sd[self.c] > 0)
         factor = whitener(metric) * held[:, None]
-        found = hamiltonian(key, density.slope_at, density.begin, factor, step, TWO_STAGE, probe)
+        # Few exchanges leave densities far from normal, where a long step would stick.
+        splitting = TWO_STAGE if len(self.model.problem.t) >= _NEARLY_NORMAL else leapfrogs(3)
+        found = hamiltonian(key, density.slope_at, density.begin, factor, step, splitting, probe)
         moved = density.unknowns_at(found.point)
         inside = jnp.all(
             jnp.array(
