@@ -31,6 +31,14 @@ def preset_names(folder: str, suffix: str) -> list[str]:
     return sorted(path.stem for path in content_dir(folder).glob(f"*{suffix}"))
 
 
+def is_file(path: Path) -> bool:
+    """Return whether a path is that of a file; no file bears a name too long for the system, or a NUL."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def resolve(name_or_path: str | Path, folder: str, suffix: str, noun: str) -> Path:
     """Return the file that a user means: an existing path, or the name of a preset.
 
@@ -40,10 +48,10 @@ def resolve(name_or_path: str | Path, folder: str, suffix: str, noun: str) -> Pa
         If it is neither; the error names the presets and the nearest one.
     """
     path = Path(name_or_path)
-    if path.suffix == suffix and path.is_file():
+    if path.suffix == suffix and is_file(path):
         return path
     preset = content_dir(folder) / f"{name_or_path}{suffix}"
-    if path.suffix != suffix and preset.is_file():
+    if path.suffix != suffix and is_file(preset):
         return preset
     names = preset_names(folder, suffix)
     near = get_close_matches(str(name_or_path), names, n=1)

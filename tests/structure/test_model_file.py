@@ -184,6 +184,10 @@ FAULTS = [
         "line 8: the prior of 'disclosure ~ empaty': no such path, label or class. "
         "Did you mean 'disclosure ~ empathy'?",
     ),
+    (
+        "[priors]\npath = 'normal(0, nan)'",
+        "line 8: the prior of 'path': 'normal(0, nan)' holds a number",
+    ),
     ("[priors]\npath = 'norml(0, 1)'", "line 8: the prior of 'path': 'norml(0, 1)' is no prior"),
     (
         "[priors]\nlevel_sd = 'normal(0, 1)'",
@@ -277,6 +281,27 @@ def test_an_unknown_preset_names_the_nearest():
         load_model("chen2062")
 
 
+@pytest.mark.parametrize("value", ["0", "0.5"])
+def test_a_fixed_path_has_no_prior(value):
+    added = "[priors]\n'disclosure ~ phase' = 'normal(0, 1)'"
+    faults = faults_of(SMALL.replace("+ lag", f"+ {value}*phase + lag") + added)
+    told = f"line 8: the prior of 'disclosure ~ phase': the path is fixed at {value}. Leave it out, or write "
+    assert faults == [f"{told}the path without {value}*"]
+
+
+@pytest.mark.parametrize("made", [None, 3, ["y ~ x"]])
+def test_what_is_neither_text_nor_path_is_no_model(made):
+    with pytest.raises(InputError, match=f"a model is given as {type(made).__name__}. Give a preset, a path"):
+        load_model(made)
+
+
+def test_a_long_text_on_one_line_is_a_text_and_no_name_of_a_file():
+    text = f'model = {{ name = "long", paths = "{" + ".join(["y ~ a", *(f"x{n}[b]" for n in range(99))])}" }}'
+    assert len(load_model(text).paths) == 100
+    with pytest.raises(InputError, match="There is no model 'y ~ a"):
+        load_model("y ~ a + " + " + ".join(f"x{n}" for n in range(99)))
+
+
 def test_a_file_in_another_encoding(tmp_path):
     file = tmp_path / "latin.toml"
     file.write_bytes(SMALL.replace("small", "Größe").encode("latin-1"))
@@ -347,7 +372,7 @@ def test_a_label_that_the_measures_know_as_a_construct_is_refused():
 
 def test_check_names_knows_a_covariate_among_the_constructs():
     spec = load_model('[model]\npaths = "y ~ age"\n[constructs]\nclient = ["y"]\ntherapist = ["age"]')
-    with pytest.raises(InputError, match=r"\[constructs\]: 'age' is a covariate"):
+    with pytest.raises(InputError, match="line 5: 'age' is a covariate"):
         check_names(spec, ["y"], ["age"])
 
 
@@ -393,7 +418,9 @@ def specs(draw) -> ModelSpec:
             varying.append(Varying(outcome, "dyad", spread=True))
     labels = [path.label for path in paths if path.label]
     # One coefficient has one prior: a label's own, where none of its paths has one.
-    shared = {label: "normal(0, 2)" for label in labels if label != paths[0].label}
+    free = next((path for path in paths if path.fixed is None), None)
+    shared = {label: "normal(0, 2)" for label in labels if free is not None and label != free.label}
+    own = ((free.name, "normal(1, 2)"),) if free is not None else ()
     definition = Definition("q", f"{labels[0]} * 2 > -.5") if labels else Definition("q", "1 < 2")
     words = st.text(st.characters(exclude_categories=("Cs",)), min_size=1).filter(str.strip)
     claims = {
@@ -410,7 +437,7 @@ def specs(draw) -> ModelSpec:
         centring=draw(st.sampled_from(CENTRINGS)),
         measurement=draw(st.sampled_from(("", *MEASUREMENTS))),
         parties=(("y", "client"), ("z", "dyad")),
-        priors=(("path", "normal(0, 0.5)"), (paths[0].name, "normal(1, 2)"), *shared.items()),
+        priors=(("path", "normal(0, 0.5)"), *own, *shared.items()),
         scale=(("y", draw(VALUES), draw(st.floats(1e-6, 1e6))),),
     )
 

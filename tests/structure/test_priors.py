@@ -7,7 +7,7 @@ import pytest
 import bayesdyn as bd
 from bayesdyn.errors import InputError
 from bayesdyn.structure.language.laws import with_default_laws
-from bayesdyn.structure.language.priors import DEFAULTS, parse_prior, resolve_priors
+from bayesdyn.structure.language.priors import DEFAULTS, parse_prior, path_class, resolve_priors
 
 CONSTRUCTS = ("disclosure", "self_negative", "outward_negative", "empathy", "exploration", "rapport")
 
@@ -41,11 +41,70 @@ def test_the_table_of_the_docs_has_the_defaults(root):
 
 
 @pytest.mark.parametrize(
-    "text", ["normal(0)", "norml(0, 1)", "normal(0, -1)", "lkj(x)", "normal 0 1", "half_normal(0)"]
+    "text",
+    [
+        "normal(0)",
+        "norml(0, 1)",
+        "normal(0, -1)",
+        "lkj(x)",
+        "normal 0 1",
+        "half_normal(0)",
+        "normal(0, nan)",
+        "normal(nan, 1)",
+        "normal(inf, inf)",
+        "half_normal(inf)",
+        "lkj(nan)",
+    ],
 )
 def test_malformed_priors_say_what_is_wanted(text):
-    with pytest.raises(ValueError, match=r"normal|number|above"):
+    with pytest.raises(ValueError, match=r"write normal|number|above|finite"):
         parse_prior(text)
+
+
+def test_a_number_of_a_prior_is_finite():
+    for text in ("normal(0, nan)", "normal(-inf, 1)", "half_normal(inf)", "lkj(nan)"):
+        with pytest.raises(ValueError, match="holds a number that is not finite"):
+            parse_prior(text)
+
+
+def test_a_covariate_has_no_lag_of_a_party():
+    spec = bd.load_model("""
+[model]
+paths = '''
+disclosure ~ empathy + age
+empathy ~ lag(age) + lag(warmth) + lag(age, 2) + lag(warmth, 2) + lag(phase) + lag(site[b])
+'''
+[constructs]
+therapist = ["empathy"]
+""")
+    full = with_default_laws(spec, ("disclosure", "empathy", "warmth"))
+    found = {str(path.term): path_class(full, path) for path in full.paths if path.outcome == "empathy"}
+    assert found == {
+        "lag(age)": "path",
+        "lag(warmth)": "lag_cross",
+        "lag(age, 2)": "path",
+        "lag(warmth, 2)": "lag_far",
+        "lag(phase)": "path",
+        "lag(site[b])": "path",
+        "lag(empathy)": "lag_own",
+        "lag(disclosure)": "path",
+    }
+
+
+def test_a_label_of_lags_that_measures_will_tell_apart_is_no_fault_before_them():
+    text = """
+[model]
+paths = '''
+disclosure ~ k*warmth + empathy
+empathy ~ k*lag(age)
+'''
+[constructs]
+therapist = ["empathy"]
+"""
+    spec = bd.load_model(text)
+    resolve_priors(with_default_laws(spec, ("disclosure", "empathy", "warmth")))
+    with pytest.raises(InputError, match="the label 'k' has two priors"):
+        resolve_priors(with_default_laws(spec, ("disclosure", "empathy", "warmth", "age")))
 
 
 def test_overrides_by_class_label_and_path():

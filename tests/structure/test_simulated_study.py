@@ -48,6 +48,15 @@ def counts(measures):
     return by_session["size"].to_numpy(), by_session.groupby("dyad").size().to_numpy()
 
 
+@pytest.mark.parametrize("zero", ["0*y", "0*mean(y)"])
+def test_a_path_fixed_at_0_orders_nothing(zero):
+    def latent(written):
+        text = f"[model]\npaths = '''\ny ~ mean(x) + x + lag(y)\nx ~ lag(x) + {written}\n'''\n"
+        return made(bd.load_model(text + "[constructs]\nclient = ['y', 'x']"), covariates=None)[1]["latent"]
+
+    np.testing.assert_array_equal(latent(zero), latent("0*lag(y)"))
+
+
 def test_lengths_of_sessions_are_drawn_from_what_was_observed(spec):
     lengths, _ = counts(made(spec, dyads=100, sessions=4, exchanges=Observed(np.array([1, 3, 3, 9])))[0])
     assert set(lengths) == {1, 3, 9}

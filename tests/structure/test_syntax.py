@@ -232,6 +232,13 @@ FAULTS = [
     ("y ~ a + b + a*y", "line 1, column 13: 'y' predicts itself in 'a:y'"),
     ("y ~ a + (1 + k*a | dyad)", "line 1, column 9: the slope 'k' varies by dyad, but is no path of 'y'"),
     ("y ~ or*a", "line 1, column 5: the label 'or' is a word of expressions. Name it otherwise, e.g. or_"),
+    ("y ~ path*a", "line 1, column 5: the label 'path' is the name of a class of priors. Name it otherwise"),
+    ("y ~ 1e999*a", "line 1, column 5: the value 1e999 is infinite. Fix a path at a finite number"),
+    ("y ~ a + -1e999*b", "line 1, column 9: the value -1e999 is infinite"),
+    (
+        "y ~ z\nz ~ 0*y + (0 + y | dyad)",
+        "line 2, column 5: a cycle without lag: y ~ z ~ y. Put lag( ) around one",
+    ),
     ("y ~ rope*a", "line 1, column 5: the label 'rope' is a word of expressions"),
     (
         "y ~ empathy + (1 + empaty | dyad)",

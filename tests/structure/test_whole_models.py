@@ -72,7 +72,7 @@ def test_a_prior_of_any_path_is_that_of_its_label():
 def test_a_model_made_in_python_has_one_prior_for_a_label_too():
     spec = load_model(model(SHARED, '[priors]\n"sad ~ empathy" = "normal(0, 0.9)"'))
     clash = replace(spec, priors=(*spec.priors, ("de", "normal(0, 1)")))
-    with pytest.raises(InputError, match=r"\[priors\] sad ~ empathy: the label 'de' has two priors"):
+    with pytest.raises(InputError, match=r"line 7: the label 'de' has two priors"):
         resolve_priors(clash)
 
 

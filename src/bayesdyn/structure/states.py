@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.language.spec import ModelSpec
+from bayesdyn.structure.language.spec import ModelSpec, is_idle
 from bayesdyn.structure.language.terms import (
     TermTable,
     between_order,
@@ -162,6 +162,8 @@ def causal_order(spec: ModelSpec, endogenous: tuple[str, ...]) -> list[int]:
     """Return endogenous indices so that each comes after what moves it at the same exchange."""
     order: TopologicalSorter[int] = TopologicalSorter({v: set() for v in range(len(endogenous))})
     for path in spec.paths:
+        if is_idle(path, spec.varying):
+            continue
         sources = [f.name for f in path.term.factors if f.kind == "now" and f.name in endogenous]
         order.add(endogenous.index(path.outcome), *(endogenous.index(name) for name in sources))
     return list(order.static_order())

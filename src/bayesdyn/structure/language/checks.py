@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.language.expression import is_reserved, names_in
-from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, Path, Term, Varying
+from bayesdyn.structure.language.priors import DEFAULTS
+from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, Path, Term, Varying, is_idle
 from bayesdyn.structure.language.statements import Placed, Statements
 from bayesdyn.structure.language.words import did_you_mean, nearest, sentence
 
@@ -21,7 +22,7 @@ def check_statements(statements: Statements, faults: FaultList) -> None:
     every name being known is left out where a statement could not be read.
     """
     _check_terms(statements.paths, faults)
-    _check_cycles(statements.paths, faults)
+    _check_cycles(statements, faults)
     names = _names(statements.paths)
     _check_labels(statements, faults)
     if statements.complete:
@@ -90,13 +91,14 @@ def _check_terms(paths: list[Placed[Path]], faults: FaultList) -> None:
             )
 
 
-def _check_cycles(paths: list[Placed[Path]], faults: FaultList) -> None:
+def _check_cycles(statements: Statements, faults: FaultList) -> None:
     """Find cycles among effects within one exchange, and among effects of session or dyad means."""
+    varying = [placed.item for placed in statements.varying]
     for between in (False, True):
         edges: dict[str, dict[str, Placed[Path]]] = {}
-        for placed in paths:
+        for placed in statements.paths:
             path = placed.item
-            if path.fixed == 0 or (path.term.is_between != between):
+            if is_idle(path, varying) or (path.term.is_between != between):
                 continue
             kind = "mean" if between else "now"
             for factor in path.term.factors:
@@ -193,6 +195,11 @@ def _check_labels(statements: Statements, faults: FaultList) -> None:
             told.add(label)
             remedy = f"Name it otherwise, e.g. {label}_"
             faults.add(f"the label {label!r} is a word of expressions", remedy, placed.where)
+        elif label in DEFAULTS:
+            # [priors] could not tell the two apart.
+            told.add(label)
+            remedy = f"Name it otherwise, e.g. {label}_"
+            faults.add(f"the label {label!r} is the name of a class of priors", remedy, placed.where)
 
 
 def _check_definitions(statements: Statements, names: tuple[str, ...], faults: FaultList) -> None:

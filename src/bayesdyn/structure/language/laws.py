@@ -36,8 +36,28 @@ def with_default_laws(spec: ModelSpec, constructs: Iterable[str]) -> ModelSpec:
             if (name, term.key) not in written:
                 paths.append(Path(name, term, origin="default"))
         varying += [Varying(name, group) for group in ("dyad", "session") if (name, group) not in grouped]
-    # Who shows a construct is settled by what was written: a law makes an outcome of a predictor, and an
-    # outcome that nobody declared would be the client's.
+    # A law makes an outcome of a predictor, and an outcome that nobody declared would be the client's.
+    return replace(with_parties(spec, known), paths=tuple(paths), varying=tuple(varying))
+
+
+def with_parties(spec: ModelSpec, constructs: Iterable[str]) -> ModelSpec:
+    """Return the spec with every construct's party settled by what was written."""
     declared = dict(spec.parties)
-    parties = (*spec.parties, *((name, spec.party(name)) for name in known if name not in declared))
-    return replace(spec, paths=tuple(paths), varying=tuple(varying), parties=parties)
+    found = tuple((name, spec.party(name)) for name in constructs if name not in declared)
+    return replace(spec, parties=(*spec.parties, *found))
+
+
+def lawless(spec: ModelSpec, constructs: Iterable[str]) -> tuple[str, ...]:
+    """Return the constructs that no equation moves, or none but a law within its party.
+
+    With scores taken as they are they have no law, unless scores are missing, which a law has to fill.
+    """
+    known = tuple(constructs)
+    led = {*spec.predictors(known), *(name for name in known if name not in spec.outcomes)}
+    return tuple(name for name in known if name in led)
+
+
+def endogenous_of(spec: ModelSpec, constructs: Iterable[str]) -> tuple[str, ...]:
+    """Return the constructs with a law, the client's last."""
+    own = (name for name in constructs if name in spec.outcomes)
+    return tuple(sorted(own, key=lambda name: spec.party(name) == "client"))

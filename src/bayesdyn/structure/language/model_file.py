@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path as FilePath
 
 from bayesdyn.errors import Fault, FaultList, InputError
-from bayesdyn.presets import resolve
+from bayesdyn.presets import is_file, resolve
 from bayesdyn.structure.language.blocks import check_written_blocks
 from bayesdyn.structure.language.checks import check_near_labels, check_statements
 from bayesdyn.structure.language.model_text import to_text
@@ -19,6 +19,7 @@ from bayesdyn.structure.language.words import did_you_mean, sentence
 
 __all__ = ["check_names", "load_model", "to_text"]
 
+_TITLE = "The model cannot be used"
 _LINE = re.compile(r"line (\d+)(?:, column (\d+))?")
 
 
@@ -41,8 +42,11 @@ def load_model(model: str | FilePath) -> ModelSpec:
     InputError
         With every fault found: its line and column, the word, and the nearest known one.
     """
-    if isinstance(model, str) and ("\n" in model or ("[" in model and not FilePath(model).is_file())):
-        return _parse(model, "model", "The model cannot be used")
+    if not isinstance(model, str | FilePath):
+        what = f"a model is given as {type(model).__name__}"
+        raise InputError(_TITLE, [Fault(what, "Give a preset, a path, or the text of a model file")])
+    if isinstance(model, str) and ("\n" in model or ("[" in model and not is_file(FilePath(model)))):
+        return _parse(model, "model", _TITLE)
     path = resolve(model, "models", ".toml", "model")
     title = f"The model file {path.name} cannot be used"
     try:
@@ -89,9 +93,9 @@ def check_names(spec: ModelSpec, constructs: Iterable[str], covariates: Iterable
             faults.add(f"unknown name {name!r}", remedy, where)
         elif name in spec.outcomes and name not in rated:
             faults.add(f"the outcome {name!r} is a covariate", "An outcome is a rated construct", where)
-    for name, _ in spec.parties:
+    for name, party in spec.parties:
         if name in used and name in known and name not in rated:
-            faults.add(f"{name!r} is a covariate", "Remove it", "[constructs]")
+            faults.add(f"{name!r} is a covariate", "Remove it", spec.line_of("constructs", party))
     for path in spec.paths:
         if path.label in known:
             faults.add(

@@ -8,6 +8,7 @@ Statements know the line and column of the model file where they stand, both fro
 Python or by default. Places serve messages alone: they are no part of equality, and are not written to text.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -146,6 +147,15 @@ class Varying:
     def where(self) -> str:
         """Its place, as messages name it."""
         return place(self.line, self.column)
+
+
+def is_idle(path: Path, varying: Iterable[Varying]) -> bool:
+    """Return whether a path moves nothing: it is fixed at 0, in every group."""
+    return path.fixed == 0 and not any(
+        item.outcome == path.outcome and slope.key == path.term.key
+        for item in varying
+        for slope in item.slopes
+    )
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import isfinite
 from types import MappingProxyType
 
 from bayesdyn.errors import FaultList
+from bayesdyn.structure.language.laws import with_default_laws
 from bayesdyn.structure.language.spec import Factor, ModelSpec, Path
+from bayesdyn.structure.language.words import did_you_mean, sentence
 
 DEFAULTS = MappingProxyType(
     {
@@ -30,16 +33,10 @@ DEFAULTS = MappingProxyType(
 construct of the same party; ``lag_far``: on a lag of several exchanges within one party; ``path``: every
 other coefficient; ``mean``: grand means; ``level_sd``: SDs of effects that vary by group, slopes and log
 residual SDs included; ``start_sd``: SDs at a session's first exchange;
-``decay``: log of what is left of a lag's effect after the usual time between exchanges, where time counts."""
+``decay``: minus the log of what is left of a lag's effect after one usual time more than usual, where time
+counts."""
 
 _KINDS = {"normal": 2, "half_normal": 1, "lkj": 1}
-_CLASS_KIND = MappingProxyType(
-    {
-        "path": "normal", "lag_own": "normal", "lag_cross": "normal", "lag_far": "normal", "mean": "normal",
-        "residual_sd": "half_normal", "start_sd": "half_normal", "level_sd": "half_normal",
-        "correlation": "lkj", "decay": "half_normal",
-    }
-)  # fmt: skip
 _WORDS = re.compile(r"\s*([a-z_]+)\s*\(([^()]*)\)\s*")
 
 
@@ -73,6 +70,8 @@ def parse_prior(text: str) -> Prior:
         raise ValueError(f"{text!r} holds something that is no number") from None
     if len(numbers) != _KINDS[match[1]]:
         raise ValueError(f"{text!r} needs {_KINDS[match[1]]} number(s)")
+    if not all(map(isfinite, numbers)):
+        raise ValueError(f"{text!r} holds a number that is not finite")
     if numbers[-1] <= 0:
         raise ValueError(f"{text!r}: its last number must be above 0")
     return Prior(match[1], numbers)
@@ -148,8 +147,13 @@ def path_class(spec: ModelSpec, path: Path) -> str:
 
 
 def lag_class(spec: ModelSpec, outcome: str, factor: Factor) -> str:
-    """Return the prior class of a lag: own, cross or far within one party, or an ordinary path."""
-    if factor.name != outcome and spec.party(factor.name) != spec.party(outcome):
+    """Return the prior class of a lag: own, cross or far within one party, or an ordinary path.
+
+    A covariate is of no party; it is one where the spec names its constructs (:func:`.laws.with_parties`) and
+    it is none of them.
+    """
+    constructs = {*spec.outcomes, *dict(spec.parties)}
+    if factor.name not in constructs or spec.party(factor.name) != spec.party(outcome):
         return "path"
     if factor.lag > 1:
         return "lag_far"
@@ -159,32 +163,57 @@ def lag_class(spec: ModelSpec, outcome: str, factor: Factor) -> str:
 def resolve_priors(spec: ModelSpec) -> Priors:
     """Return every prior of a spec: the defaults, overridden by class, label or path name.
 
+    A path that a default law would have may be given a prior where the law is not in the model: whether it is
+    depends on how the scores are taken.
+
     Raises
     ------
     InputError
-        Gathers unknown names (with the nearest known), malformed priors, kinds that do not fit, and labels
-        with two priors.
+        Gathers what :func:`read_prior` finds, and labels with two priors.
     """
-    named = {path.name for path in spec.paths} | set(spec.labels)
-    found: dict[str, Prior] = {}
-    faults = FaultList()
-    for name, text in spec.priors:
-        try:
-            prior = parse_prior(text)
-        except ValueError as error:
-            faults.add(str(error), where=f"[priors] {name}")
-            continue
-        if name not in DEFAULTS and name not in named:
-            near = get_close_matches(name, [*DEFAULTS, *named], n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Classes are {', '.join(DEFAULTS)}"
-            faults.add(
-                "neither a class of priors nor a path or label of this model", hint, where=f"[priors] {name}"
-            )
-        elif prior.kind != (expected := _CLASS_KIND.get(name, "normal")):
-            faults.add(f"{prior} does not fit", f"Write {expected}(...)", where=f"[priors] {name}")
-        else:
-            found[name] = prior
-    priors = priors_of(found)
-    check_shared(spec, priors, faults)
+    laws, faults = with_default_laws(spec, spec.names), FaultList()
+    places = {name: spec.line_of("priors", name) for name, _ in spec.priors}
+    read = {name: read_prior(name, text, laws, faults, places[name]) for name, text in spec.priors}
+    priors = priors_of({name: prior for name, prior in read.items() if prior is not None})
+    check_shared(spec, priors, faults, places)
     faults.raise_if_any(f"The priors of model {spec.name!r} cannot be used")
     return priors
+
+
+def read_prior(
+    name: str, text: str, spec: ModelSpec, faults: FaultList, where: str, *, complete: bool = True
+) -> Prior | None:
+    """Return a prior; None where there is a fault.
+
+    Parameters
+    ----------
+    name, text
+        What it is of, a class, label or path, and the prior in words.
+    spec
+        With the laws of noisy predictors.
+    faults
+        Receives an unknown name (with the nearest known), a malformed prior, a kind that does not fit, and
+        the prior of a fixed path; ``where`` is its place.
+    complete
+        Whether the names of the spec are all that there are.
+    """
+    fixed = {path.name: path.fixed for path in spec.paths}
+    known = (*DEFAULTS, *spec.labels, *fixed)
+    before, told = len(faults.faults), f"the prior of {name!r}"
+    if complete and name not in known:
+        classes = f"A prior has a path, a label or one of the classes {', '.join(DEFAULTS)}"
+        faults.add(
+            f"{told}: no such path, label or class", sentence(did_you_mean(name, known), classes), where
+        )
+    elif (value := fixed.get(name)) is not None:
+        remedy = f"Leave it out, or write the path without {value:g}*"
+        faults.add(f"{told}: the path is fixed at {value:g}", remedy, where)
+    try:
+        prior = parse_prior(text)
+    except ValueError as error:
+        faults.add(f"{told}: {error}", where=where)
+        return None
+    expected = DEFAULTS.get(name, DEFAULTS["path"]).partition("(")[0]
+    if prior.kind != expected:
+        faults.add(f"{told}: {prior.kind} does not fit", f"Write {expected}(...)", where)
+    return prior if len(faults.faults) == before else None

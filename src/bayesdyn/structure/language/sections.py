@@ -8,8 +8,15 @@ from math import isfinite
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.language.expression import is_truth, names_in, read_expression
 from bayesdyn.structure.language.laws import with_default_laws
-from bayesdyn.structure.language.priors import DEFAULTS, Prior, check_shared, parse_prior, priors_of
-from bayesdyn.structure.language.spec import CENTRINGS, MEASUREMENTS, PARTIES, Claim, ModelSpec
+from bayesdyn.structure.language.priors import Prior, check_shared, priors_of, read_prior
+from bayesdyn.structure.language.spec import (
+    BUILT_IN_COVARIATES,
+    CENTRINGS,
+    MEASUREMENTS,
+    PARTIES,
+    Claim,
+    ModelSpec,
+)
 from bayesdyn.structure.language.statements import Placed, Statements
 from bayesdyn.structure.language.syntax import read_name
 from bayesdyn.structure.language.words import did_you_mean, sentence
@@ -190,9 +197,8 @@ class _Sections:
 
     def priors(self, table: Mapping[str, object], spec: ModelSpec) -> tuple[tuple[str, str], ...]:
         # The laws of noisy predictors are added later, and their paths can have priors too.
-        paths = with_default_laws(spec, spec.names).paths
-        by_key = {(path.outcome, path.term.key): path.name for path in paths}
-        known = (*DEFAULTS, *spec.labels, *by_key.values())
+        laws = with_default_laws(spec, spec.names)
+        by_key = {(path.outcome, path.term.key): path.name for path in laws.paths}
         found: dict[str, str] = {}
         parsed: dict[str, Prior] = {}
         places: dict[str, str] = {}
@@ -201,27 +207,24 @@ class _Sections:
             where = self.where("priors", key)
             path = read_name(key) if "~" in key else None
             name = by_key.get((path[0], path[1].key), key) if path else key
-            if name not in known and self.statements.complete:
-                classes = f"A prior has a path, a label or one of the classes {', '.join(DEFAULTS)}"
-                remedy = sentence(did_you_mean(key, known), classes)
-                self.faults.add(f"the prior of {key!r}: no such path, label or class", remedy, where)
-            elif name in found:
+            if name in found:
                 self.faults.add(f"the path {name!r} has two priors", "Keep one", where)
-            try:
-                prior = parse_prior(value if isinstance(value, str) else repr(value))
-            except ValueError as error:
-                self.faults.add(f"the prior of {key!r}: {error}", where=where)
-                continue
-            expected = parse_prior(DEFAULTS.get(name, DEFAULTS["path"])).kind
-            if prior.kind != expected:
-                what = f"the prior of {key!r}: {prior.kind} does not fit"
-                self.faults.add(what, f"Write {expected}(...)", where)
-            found.setdefault(name, str(value))
-            parsed.setdefault(name, prior)
-            places.setdefault(name, where)
+            text = value if isinstance(value, str) else repr(value)
+            prior = read_prior(name, text, laws, self.faults, where, complete=self.statements.complete)
+            if prior is not None:
+                found.setdefault(name, str(value))
+                parsed.setdefault(name, prior)
+                places.setdefault(name, where)
         if self.statements.complete and len(self.faults.faults) == before:
-            check_shared(spec, priors_of(parsed), self.faults, places)
+            check_shared(self._settled(spec), priors_of(parsed), self.faults, places)
         return tuple(found.items())
+
+    def _settled(self, spec: ModelSpec) -> ModelSpec:
+        """Return the spec without lags of what may be a construct or a covariate: measures will tell."""
+        surely = {*spec.outcomes, *dict(spec.parties), *BUILT_IN_COVARIATES}
+        lags = [{factor.name for factor in path.term.factors if factor.kind == "lag"} for path in spec.paths]
+        kept = (path for path, names in zip(spec.paths, lags, strict=True) if names <= surely)
+        return replace(spec, paths=tuple(kept))
 
     def claims(self, table: Mapping[str, object]) -> tuple[Claim, ...]:
         found: list[Claim] = []

@@ -15,11 +15,14 @@ from bayesdyn.structure.language.parts import (
     Term,
     Varying,
     covariate_of,
+    is_idle,
     place,
 )
+from bayesdyn.structure.language.toml_lines import key_lines
 
 __all__ = [
     "Claim", "Definition", "Factor", "ModelSpec", "Path", "ResidualPair", "Term", "Varying", "covariate_of",
+    "is_idle",
 ]  # fmt: skip
 
 CENTRINGS = ("none", "session", "dyad", "grand")
@@ -128,6 +131,11 @@ class ModelSpec:
         listed = " and ".join([", ".join(others[:-1]), others[-1]] if len(others) > 1 else others)
         noun = "line" if len(others) == 1 else "lines"
         return place(*places[0]) + (f", and {noun} {listed}" if others else "")
+
+    def line_of(self, section: str, key: str) -> str:
+        """Return the line of the model file that a key stands on, as messages say it; else its section."""
+        lines = key_lines(self.text) if self.text else {}
+        return f"line {lines[section, key]}" if (section, key) in lines else f"[{section}] {key}"
 
     def party(self, construct: str) -> str:
         """Return who shows a construct: as declared, else client for an outcome, else therapist."""

@@ -6,6 +6,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 
 from lark import Token, Tree
 
@@ -136,6 +137,10 @@ class _Reader:
                 self.fault(prefix.start_pos, what, sentence(near, LABEL_REMEDY))
             return
         fixed = float(number) if number is not None else None
+        if fixed is not None and not isfinite(fixed):
+            if not again:
+                self.fault(_start(tree), f"the value {number!s} is infinite", "Fix a path at a finite number")
+            return
         for term, start in self._product(parts, again):
             line, column = self._at(prefix.start_pos if prefix is not None else start)
             named = label.value if label is not None else ""

@@ -25,7 +25,7 @@ from graphlib import TopologicalSorter
 import numpy as np
 
 from bayesdyn.errors import EngineError, FaultList
-from bayesdyn.structure.language.spec import Factor, ModelSpec, Path, Term
+from bayesdyn.structure.language.spec import Factor, ModelSpec, Path, Term, is_idle
 
 LAGGED = ("lag", "deviation", "covariate_lag")
 
@@ -198,6 +198,7 @@ def between_order(spec: ModelSpec, table: TermTable) -> list[int]:
     paths = [p for p, columns in enumerate(table.between) if columns]
     order: TopologicalSorter[str] = TopologicalSorter()
     for p in paths:
-        order.add(spec.paths[p].outcome, *spec.paths[p].term.names)
+        sources = () if is_idle(spec.paths[p], spec.varying) else spec.paths[p].term.names
+        order.add(spec.paths[p].outcome, *sources)
     ranked = {name: rank for rank, name in enumerate(order.static_order())}
     return sorted(paths, key=lambda p: ranked[spec.paths[p].outcome])
