@@ -90,7 +90,7 @@ def test_every_fault_is_named_at_once():
         )
     message = str(caught.value)
     for part in (
-        "se of empathy is missing, zero or negative at 41 scores", "construct rapport is constant",
+        "se of empathy is missing, infinite, zero or negative at 41 scores", "construct rapport is constant",
         "construct disclosure has no score at all", "column 'rapp' is missing. Did you mean 'rap'",
         "construct score bears the name", "se names 'raport', which has no score. Did you mean 'rapport'",
         "t 0 stands in more than one row", "error_corr has shape (2, 2)", "covariate wards is no column",
@@ -109,6 +109,13 @@ def test_every_fault_is_named_at_once():
 def test_bad_cells_are_faults(change, message):
     with pytest.raises(InputError, match=message):
         bd.as_measures(scores_table().assign(**change), {"empathy": "emp"}, {"empathy": 0.1})
+
+
+@pytest.mark.parametrize("se", [np.inf, "wide"])
+def test_an_infinite_error_is_a_fault(se):
+    frame = scores_table().assign(wide=np.inf)
+    with pytest.raises(InputError, match=r"infinite, zero or negative at 40 scores|no finite numbers"):
+        bd.as_measures(frame, {"empathy": "emp"}, {"empathy": se})
 
 
 def test_neither_or_both_errors_are_faults():

@@ -8,6 +8,7 @@ import bayesdyn as bd
 from bayesdyn.errors import InputError
 from bayesdyn.structure.language.blocks import residual_blocks
 from bayesdyn.structure.language.model_text import to_text
+from bayesdyn.structure.language.priors import resolve_priors
 from bayesdyn.structure.problem import prepare
 
 
@@ -107,8 +108,95 @@ def test_faults_are_gathered_with_their_remedies(spec, measures):
     message = str(caught.value)
     assert "empathy has no score at all" in message
     assert "rapport is constant" in message
-    assert "disclosure has 1 score without a standard error above 0" in message
+    assert "disclosure has 1 score without a finite standard error above 0" in message
     assert 'measurement="none"' in message
+
+
+def test_faults_of_scores_stand_at_the_word_of_the_model(measures):
+    spec = bd.load_model("[model]\npaths = '''\ndisclosure ~ empathy + rapport\nrapport ~ empathy\n'''\n")
+    broken = measures.copy(deep=True)
+    broken["score"].loc[{"construct": "empathy"}] = 3.0
+    broken["se"].loc[{"construct": "rapport"}] = np.inf
+    with pytest.raises(InputError) as caught:
+        prepare(broken, spec)
+    rapport, empathy = map(str, caught.value.faults)
+    assert empathy.startswith("line 3, column 14, and line 4: construct empathy is constant")
+    assert rapport.startswith(
+        "line 3, column 24, and line 4: construct rapport has 30 scores without a finite"
+    )
+
+
+def test_an_unknown_time_has_its_line_and_the_nearest_covariate(measures):
+    spec = bd.load_model("[model]\ntime = 'minuts'\npaths = 'disclosure ~ empathy'\n")
+    given = measures.assign(minutes=("exchange", measures["t"].values * 1.5), place=("exchange", ["a"] * 30))
+    with pytest.raises(InputError, match=r"line 2: time = 'minuts' is not among .* Did you mean 'minutes'\?"):
+        prepare(given, spec)
+
+
+def test_a_clock_in_the_place_of_t_is_refused(spec, measures):
+    t = measures["t"].values
+    far = measures.assign_coords(t=("exchange", np.where(t == 4, 3000, t)))
+    with pytest.raises(InputError, match="would make 18,006 exchanges of 30: session d0:1 alone spans 3,001"):
+        prepare(far, spec)
+    near = measures.assign_coords(t=("exchange", t * 12))  # 49 exchanges of 5 in each session
+    assert len(prepare(near, spec).t) == 6 * 49
+
+
+def test_a_lag_longer_than_every_session_is_refused(measures):
+    paths = "disclosure ~ empathy + lag(disclosure, {}) + lag(disclosure)"
+    told = "line 3, column 24: lag(disclosure, 99999999999) goes back further than the longest session, of 5"
+    assert told in faults_of(measures, paths.format(99999999999))
+    assert "lag(disclosure, 5) goes back further" in faults_of(measures, paths.format(5))
+    assert prepare(measures, bd.load_model(f"[model]\npaths = '{paths.format(4)}'")).spec.order == 4
+
+
+def test_terms_that_no_equation_holds_come_with_the_other_faults(measures):
+    flat = measures.copy(deep=True)
+    flat["score"].loc[{"construct": "empathy"}] = 3.0
+    message = faults_of(
+        flat, "disclosure ~ empathy + mean(phase) + mean(empathy)\ndisclosure ~ (1 + mean(empathy) | dyad)"
+    )
+    assert "column 24: mean(phase) is the mean of a covariate. Give the mean as a covariate" in message
+    assert "line 4, column 14: (mean(empathy) | dyad) varies over a mean" in message
+    assert "construct empathy is constant" in message
+
+
+@pytest.mark.parametrize("unrated", [False, True])
+def test_a_client_construct_without_an_equation_has_a_law_where_scores_are_missing(measures, unrated):
+    spec = bd.load_model("""
+[model]
+paths = "disclosure ~ empathy + self_negative + lag(disclosure)"
+[constructs]
+therapist = ["empathy"]
+client = ["disclosure", "self_negative"]
+""")
+    given = measures.copy(deep=True)
+    if unrated:
+        half = given["score"].sel(construct="self_negative").where(np.arange(30) % 2 == 0)
+        given["score"].loc[{"construct": "self_negative"}] = half
+    problem = prepare(given, spec, "none")
+    assert ("self_negative" in problem.endogenous) == unrated
+    laws = {path.name for path in problem.spec.paths if path.origin == "default"}
+    assert ("self_negative ~ lag(self_negative)" in laws) == unrated
+
+
+@pytest.mark.parametrize("measurement", ["known", "none"])
+def test_a_prior_of_a_default_law_stays_in_the_model_whatever_the_measurement(measures, measurement):
+    spec = bd.load_model("""
+[model]
+paths = "disclosure ~ empathy + lag(disclosure)"
+[constructs]
+therapist = ["empathy"]
+[priors]
+"empathy ~ lag(empathy)" = "normal(0.1, 0.2)"
+""")
+    problem = prepare(measures, spec, measurement)
+    told = "The prior of 'empathy ~ lag(empathy)' is not used: this fit has no such path."
+    assert (told in problem.notes) == (measurement == "none")
+    priors = resolve_priors(problem.spec)
+    own = {path.name: str(priors.of_path(problem.spec, path)) for path in problem.spec.paths}
+    assert own.get("empathy ~ lag(empathy)") == ("normal(0.1, 0.2)" if measurement == "known" else None)
+    assert bd.load_model(to_text(problem.spec)).priors == spec.priors
 
 
 def test_unknown_names_are_told_with_line_and_nearest(measures):
@@ -293,7 +381,7 @@ def test_scores_as_they_are_need_no_standard_errors(spec, measures):
     bare["se"][:] = np.nan
     problem = prepare(bare, spec, "none")
     assert np.isfinite(problem.se).all()
-    with pytest.raises(InputError, match="without a standard error above 0"):
+    with pytest.raises(InputError, match="without a finite standard error above 0"):
         prepare(bare, spec, "known")
 
 
@@ -396,7 +484,7 @@ def test_excess_time_is_what_passes_beyond_the_usual(measures):
         ([0.0, 1.0, 1.0], "time minutes does not grow within sessions (d0:1)"),
         ([0.0, np.nan, 1.0], "time minutes misses 1 value. Say the time of every exchange"),
         (["0", "1", "2"], "time = 'minutes' is no number. Name a covariate that is a number"),
-        (None, "time = 'minutes' is not among the measures"),
+        (None, "line 4: time = 'minutes' is not among the measures"),
     ],
 )
 def test_times_that_do_not_grow_are_refused(times, message):

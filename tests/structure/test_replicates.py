@@ -37,7 +37,7 @@ class Given:
 
 
 def drawn(problem: Problem, count: int, seed: int = 8) -> Draws:
-    """Return draws with moderate coefficients, grand means of 0, and effects that add up to 0."""
+    """Return draws with moderate coefficients and grand means of 0."""
     rng, own = np.random.default_rng(seed), len(problem.endogenous)
 
     def covariance(size: int) -> np.ndarray:
@@ -52,7 +52,7 @@ def drawn(problem: Problem, count: int, seed: int = 8) -> Draws:
     return Draws(
         path=0.2 * rng.standard_normal((count, len(problem.spec.paths))),
         mean=np.zeros((count, own)),
-        effects={name: values - values.mean(axis=1, keepdims=True) for name, values in effects.items()},
+        effects=effects,
         covs={name: covariance(size) for name, size in sizes.items()},
         residual=covariance(own),
         start=covariance(own),

@@ -57,6 +57,23 @@ def test_a_path_fixed_at_0_orders_nothing(zero):
     np.testing.assert_array_equal(latent(zero), latent("0*lag(y)"))
 
 
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (
+            "lag(disclosure, 99999999999)",
+            "line 3, column 24: lag(disclosure, 99999999999) goes back further than",
+        ),
+        ("mean(phase)", "line 3, column 24: mean(phase) is the mean of a covariate"),
+    ],
+)
+def test_what_no_fit_could_use_is_not_simulated(paths, message):
+    spec = bd.load_model(f"[model]\npaths = '''\ndisclosure ~ empathy + {paths}\n'''\n")
+    with pytest.raises(InputError, match="Cannot simulate") as caught:
+        made(spec, covariates=None)
+    assert message in str(caught.value)
+
+
 def test_lengths_of_sessions_are_drawn_from_what_was_observed(spec):
     lengths, _ = counts(made(spec, dyads=100, sessions=4, exchanges=Observed(np.array([1, 3, 3, 9])))[0])
     assert set(lengths) == {1, 3, 9}

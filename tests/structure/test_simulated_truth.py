@@ -99,7 +99,7 @@ def test_names_are_those_of_the_problem_that_is_fitted(case, sessions):
     """Of any centring; with one session in each dyad, and with so many that their labels are padded."""
     centring, between, more, residuals, _, _ = CASES[case]
     spec = bd.load_model(SMALL.format(centring=centring, between=between, more=more, residuals=residuals))
-    measures, truth = bd.simulate(spec, dyads=3, sessions=sessions, exchanges=2, random_seed=1)
+    measures, truth = bd.simulate(spec, dyads=3, sessions=sessions, exchanges=4, random_seed=1)
     problem = prepare(measures, spec)
     assert tuple(truth["path_name"].values) == tuple(path.name for path in problem.spec.paths)
     assert tuple(truth["endogenous"].values) == problem.endogenous

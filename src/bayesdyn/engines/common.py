@@ -1,4 +1,4 @@
-"""What both engines share: names of dims, levels of constructs without a law, bounds of covariances."""
+"""What both engines share: names of dims, bounds of covariances."""
 
 import numpy as np
 
@@ -36,12 +36,3 @@ def coordinates(problem: Problem) -> dict[str, object]:
         "endogenous2": endogenous,
         "exchange": np.arange(len(problem.t)),
     }
-
-
-def observed_means(problem: Problem, group: np.ndarray, groups: int) -> np.ndarray:
-    """Return (groups, C) means of the rated scores, 0 where none is: levels of constructs without a law."""
-    weight = np.zeros((groups, len(problem.constructs)))
-    total = np.zeros_like(weight)
-    np.add.at(weight, group, problem.rated.astype(float))
-    np.add.at(total, group, np.where(problem.rated, problem.score, 0.0))
-    return total / np.maximum(weight, 1.0)

@@ -13,7 +13,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from bayesdyn.engines.common import coordinates, observed_means
+from bayesdyn.engines.common import coordinates
 from bayesdyn.engines.pymc_covariance import covariance_factor, normal_potential
 from bayesdyn.engines.pymc_equations import (
     factor_matrix,
@@ -28,7 +28,7 @@ from bayesdyn.structure.free_paths import free_paths
 from bayesdyn.structure.language.blocks import residual_blocks
 from bayesdyn.structure.language.priors import Priors, resolve_priors
 from bayesdyn.structure.language.terms import effect_names
-from bayesdyn.structure.problem import Problem
+from bayesdyn.structure.problem import Problem, observed_means
 
 
 def build(problem: Problem) -> pm.Model:

@@ -59,8 +59,8 @@ def as_measures(
     ------
     InputError
         All faults at once: missing columns, missing or duplicate keys, a construct all missing or constant,
-        a standard error missing, zero or negative where there is a score, a construct with both or neither
-        of ``se`` and ``reliability``, an ``error_corr`` that is no correlation matrix.
+        a standard error missing, infinite, zero or negative where there is a score, a construct with both or
+        neither of ``se`` and ``reliability``, an ``error_corr`` that is no correlation matrix.
     """
     faults = FaultList()
     notes = Notes()
@@ -171,10 +171,10 @@ def _error_of(
     else:
         found = np.full(len(values), float(given))
     if found is not None:
-        wrong = np.isfinite(values) & ~(found > 0)
+        wrong = np.isfinite(values) & ~(np.isfinite(found) & (found > 0))
         if wrong.any():
             faults.add(
-                f"se of {name} is missing, zero or negative at {int(wrong.sum())} scores",
+                f"se of {name} is missing, infinite, zero or negative at {int(wrong.sum())} scores",
                 "Every score has an error above 0; leave out scores whose error is unknown",
             )
             return None

@@ -16,14 +16,15 @@ from bayesdyn.structure.data.covariates import check_collinear, covariate_values
 from bayesdyn.structure.data.groups import Grouping, read_groups
 from bayesdyn.structure.data.levels import check_means, few_groups, level_notes, merge_levels
 from bayesdyn.structure.data.rated import Rated, check_rated, read_rated
-from bayesdyn.structure.data.rows import check_scores, complete_rows, filled_values
+from bayesdyn.structure.data.rows import are_gaps_few, check_lags, check_scores, complete_rows, filled_values
 from bayesdyn.structure.data.standardising import one_error, standardisation
 from bayesdyn.structure.data.timing import excess_time, read_times, usual_time
 from bayesdyn.structure.language.blocks import check_blocks
-from bayesdyn.structure.language.laws import with_default_laws
+from bayesdyn.structure.language.laws import endogenous_of, lawless, with_default_laws, with_parties
 from bayesdyn.structure.language.model_file import check_names
+from bayesdyn.structure.language.priors import unused_priors
 from bayesdyn.structure.language.spec import MEASUREMENTS, ModelSpec
-from bayesdyn.structure.language.terms import TermTable, offsets, tabulate
+from bayesdyn.structure.language.terms import TermTable, check_terms, offsets, tabulate
 from bayesdyn.structure.language.words import counted
 
 
@@ -34,7 +35,8 @@ class Problem:
     Attributes
     ----------
     spec
-        With the default laws of noisy predictors and the contrasts of categorical covariates written out.
+        With the default laws of noisy predictors, the contrasts of categorical covariates, and the party of
+        every construct written out.
     measurement
         One of :data:`.language.spec.MEASUREMENTS`.
     constructs, endogenous, covariates
@@ -160,9 +162,9 @@ def prepare(
     InputError
         Unknown names (with line and nearest), an all-missing or constant construct, missing covariate values,
         categorical covariates that cannot be coded (:mod:`.data.categories`), constant or perfectly collinear
-        covariates, means of a session and of its dyad where they are the same, residuals that covary
-        in part, standard errors that are not
-        above 0, or an unknown setting.
+        covariates, means of covariates, means of a session and of its dyad where they are the same, slopes
+        that vary over a mean, lags longer than every session, gaps far more than the exchanges, residuals
+        that covary in part, standard errors that are no finite numbers above 0, or an unknown setting.
     """
     faults = FaultList()
     if measurement not in MEASUREMENTS:
@@ -178,12 +180,15 @@ def prepare(
     constructs = tuple(name for name in spec.names if name in available)
     covariates = tuple(name for name in spec.names if name not in available)
 
+    title = f"Model {spec.name!r} cannot be fitted to these measures"
+    if not are_gaps_few(measures, faults):
+        faults.raise_if_any(title)
     frame = complete_rows(measures)
     row = frame["row"].to_numpy()
     picked = measures.sel(construct=list(constructs))
     raw, raw_se = filled_values(picked["score"].values, row), filled_values(picked["se"].values, row)
     rated = np.isfinite(raw)
-    check_scores(constructs, raw, raw_se, rated, measurement, faults)
+    check_scores(spec, constructs, raw, raw_se, rated, measurement, faults)
     if measurement == "joint":
         check_rated(measures, constructs, faults)
     if measurement == "two_stage":
@@ -196,28 +201,25 @@ def prepare(
     groupings = read_groups(spec, measures, frame, faults)
     times = np.arange(len(row), dtype=float)
     if spec.time:
-        times = read_times(spec.time, measures, frame, row, faults)
+        times = read_times(spec, measures, frame, row, faults)
     check_means(spec, frame, faults)
+    check_terms(spec, covariates, faults)
     if not faults.faults:
         check_collinear(spec, covariates, covariate, previous, faults)
-    faults.raise_if_any(f"Model {spec.name!r} cannot be fitted to these measures")
+    check_lags(spec, int(frame.groupby("session_label").size().max()), faults)
+    faults.raise_if_any(title)
 
     notes = [*coded.notes, *_gap_notes(row), *level_notes(frame)]
     shift, scale = standardisation(spec, picked, constructs, raw, raw_se, notes)
-    predictors = [constructs.index(name) for name in spec.predictors(constructs)]
-    noisy = measurement != "none" or not rated[:, predictors].all()
-    merged = merge_levels(with_default_laws(spec, constructs) if noisy else spec, frame)
+    led = [constructs.index(name) for name in lawless(spec, constructs)]
+    noisy = measurement != "none" or not rated[:, led].all()
+    merged = merge_levels((with_default_laws if noisy else with_parties)(spec, constructs), frame)
     full = merged.spec
-    has_law = {path.outcome for path in full.paths}
-    endogenous = tuple(
-        sorted(
-            (name for name in constructs if name in has_law), key=lambda name: full.party(name) == "client"
-        )
-    )
+    endogenous = endogenous_of(full, constructs)
     check_blocks(full, endogenous, faults)
-    faults.raise_if_any(f"Model {spec.name!r} cannot be fitted to these measures")
+    faults.raise_if_any(title)
     by_dyad, by_session = groupings[:2]
-    notes += [*merged.notes, *few_groups(full, groupings)]
+    notes += [*merged.notes, *few_groups(full, groupings), *unused_priors(full)]
     return Problem(
         spec=full,
         measurement=measurement,
@@ -260,3 +262,12 @@ def _gap_notes(row: np.ndarray) -> list[str]:
         return []
     filled = "was filled with an exchange" if gaps == 1 else "were filled with exchanges"
     return [f"{counted(gaps, 'gap')} in t {filled} that nobody rated."]
+
+
+def observed_means(problem: Problem, group: np.ndarray, groups: int) -> np.ndarray:
+    """Return (groups, C) means of the rated scores, 0 where none is: levels of constructs without a law."""
+    weight = np.zeros((groups, len(problem.constructs)))
+    total = np.zeros_like(weight)
+    np.add.at(weight, group, problem.rated.astype(float))
+    np.add.at(total, group, np.where(problem.rated, problem.score, 0.0))
+    return total / np.maximum(weight, 1.0)

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesdyn.structure.language.terms import between_order, intercept_places, lagged, spread_places
-from bayesdyn.structure.problem import Problem
+from bayesdyn.structure.problem import Problem, observed_means
 from bayesdyn.structure.quantities import join_residual_cov
 from bayesdyn.structure.states import causal_order
 
@@ -221,8 +221,8 @@ def _latent_means(problem: Problem, draws: Draws) -> tuple[Floats, Floats]:
             in_session += moved[:, grouping.of_session]
     by_session = by_dyad[:, problem.dyad_of_session] + in_session
     lawless = [c for c in range(size) if c not in place]
-    by_dyad[..., lawless] = _observed_means(problem, problem.dyad_of)[:, lawless]
-    by_session[..., lawless] = _observed_means(problem, problem.session_of)[:, lawless]
+    by_dyad[..., lawless] = observed_means(problem, problem.dyad_of, len(problem.dyads))[:, lawless]
+    by_session[..., lawless] = observed_means(problem, problem.session_of, len(problem.sessions))[:, lawless]
     first = problem.blocks["session"]
     for p in between_order(problem.spec, problem.terms):
         both = np.concatenate([by_session, by_dyad[:, problem.dyad_of_session]], axis=2)
@@ -231,12 +231,6 @@ def _latent_means(problem: Problem, draws: Draws) -> tuple[Floats, Floats]:
             draws.path[:, p, None] * term
         )
     return by_dyad, by_session
-
-
-def _observed_means(problem: Problem, group: NDArray[np.int64]) -> Floats:
-    total = np.zeros((group.max() + 1, len(problem.constructs)))
-    np.add.at(total, group, problem.score)
-    return total / np.bincount(group)[:, None]
 
 
 def _spread(problem: Problem, draws: Draws, at: NDArray[np.int64]) -> Floats:

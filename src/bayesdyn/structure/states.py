@@ -68,6 +68,8 @@ def draw_states(
     place = [constructs.index(name) for name in endogenous]
     at = (spec, table, constructs, endogenous)
     session_level, dyad_level = _latent_means(*at, coefficients, levels, code, index)
+    # Of these dyads and not of the population, as in a fit.
+    grand = dyad_level.mean(axis=0)
     latent = np.zeros((len(index), len(constructs)))
     t = index["t"].to_numpy()
     # A row of numbers for each exchange, in order, so that the numbers are those of a walk through the study.
@@ -88,7 +90,7 @@ def draw_states(
         if step == 0:
             latent[np.ix_(n, place)] = mean[:, place] + at_start[n]
             continue
-        centre = {"session": mean, "dyad": by_dyad}.get(spec.centring, 0.0)
+        centre = {"session": mean, "dyad": by_dyad, "grand": grand}.get(spec.centring, 0.0)
         factors = np.zeros((len(n), start["width"]))
         factors[:, 0] = 1.0
         blocks = {"session": mean, "dyad": by_dyad}

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.engines.common import observed_means
 from bayesdyn.engines.gibbs.expansion import Expansion, expand
 from bayesdyn.structure.free_paths import FreePaths, free_paths
 from bayesdyn.structure.language.blocks import residual_blocks
@@ -21,7 +20,7 @@ from bayesdyn.structure.language.terms import (
     effect_names,
     intercept_places,
 )
-from bayesdyn.structure.problem import Problem
+from bayesdyn.structure.problem import Problem, observed_means
 from bayesdyn.structure.stability import SQUARINGS, party_lags
 
 type Effects = Mapping[str, jax.Array]

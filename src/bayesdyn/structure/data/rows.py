@@ -6,7 +6,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesdyn.errors import FaultList
+from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.language.words import counted
+
+_MOST_FILLED = 10  # rows of a problem for each exchange given: beyond, t is a clock and no count
 
 
 def complete_rows(measures: xr.Dataset) -> pd.DataFrame:
@@ -35,6 +38,39 @@ def complete_rows(measures: xr.Dataset) -> pd.DataFrame:
     return frame
 
 
+def are_gaps_few(measures: xr.Dataset, faults: FaultList) -> bool:
+    """Return whether the gaps in t can be filled; where they are far more than the exchanges, note it."""
+    session = pd.MultiIndex.from_arrays([measures[name].values.astype(str) for name in ("dyad", "session")])
+    t = pd.Series(measures["t"].values.astype(int)).groupby(session)
+    spans = t.max() - t.min() + 1
+    given, rows = measures.sizes["exchange"], int(spans.sum())
+    if rows > _MOST_FILLED * given:
+        dyad, label = (spans - t.size()).idxmax()
+        what = (
+            f"the gaps in t would make {rows:,} exchanges of {given:,}: session {dyad}:{label} alone spans "
+            f"{int(spans.max()):,}"
+        )
+        remedy = "t counts the exchanges of a session: 0, 1, 2, ...; give time as a covariate of its own"
+        faults.add(what, remedy)
+        return False
+    return True
+
+
+def check_lags(spec: ModelSpec, longest: int, faults: FaultList) -> None:
+    """Note lags that go back further than the longest session; ``longest`` is its number of exchanges.
+
+    Where every session is one exchange, no equation holds at all, and lags of one are no fault of their own.
+    """
+    told: set[str] = set()
+    for path in spec.paths:
+        for factor in path.term.factors:
+            if factor.lag >= max(longest, 2) and str(factor) not in told:
+                told.add(str(factor))
+                size = counted(longest, "exchange")
+                what = f"{factor} goes back further than the longest session, of {size}"
+                faults.add(what, "Write a shorter lag", path.where)
+
+
 def filled_values(values: np.ndarray, row: np.ndarray) -> np.ndarray:
     """Return values (exchange, C) at each row (N, C), missing where a gap was filled."""
     return np.where((row >= 0)[:, None], values[row], np.nan).astype(float)
@@ -48,6 +84,7 @@ def labels_of(values: xr.DataArray) -> NDArray[np.str_]:
 
 
 def check_scores(
+    spec: ModelSpec,
     constructs: tuple[str, ...],
     raw: np.ndarray,
     raw_se: np.ndarray,
@@ -55,19 +92,22 @@ def check_scores(
     measurement: str,
     faults: FaultList,
 ) -> None:
-    """Note constructs that have no score, one score only, or standard errors that are not above 0."""
+    """Note constructs without a score or with one value only, and standard errors that are none.
+
+    Each fault stands where the model first names the construct.
+    """
     for c, name in enumerate(constructs):
+        where = spec.where(name)
         present = raw[rated[:, c], c]
         if not present.size:
-            faults.add(f"construct {name} has no score at all", "Rate it, or leave it out of the model")
+            faults.add(
+                f"construct {name} has no score at all", "Rate it, or leave it out of the model", where
+            )
         elif np.ptp(present) == 0:
-            faults.add(
-                f"construct {name} is constant",
-                "Leave it out of the model: it cannot predict or be predicted",
-            )
-        bad = rated[:, c] & ~(raw_se[:, c] > 0)
-        if measurement != "none" and bad.any():
-            faults.add(
-                f"construct {name} has {counted(int(bad.sum()), 'score')} without a standard error above 0",
-                'Give every score its se, or fit with measurement="none"',
-            )
+            remedy = "Leave it out of the model: it cannot predict or be predicted"
+            faults.add(f"construct {name} is constant", remedy, where)
+        error = raw_se[:, c]
+        bad = int((rated[:, c] & ~(np.isfinite(error) & (error > 0))).sum())
+        if measurement != "none" and bad:
+            what = f"construct {name} has {counted(bad, 'score')} without a finite standard error above 0"
+            faults.add(what, 'Give every score its se, or fit with measurement="none"', where)

@@ -5,34 +5,38 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.language.words import counted
+from bayesdyn.structure.language.spec import ModelSpec
+from bayesdyn.structure.language.words import counted, did_you_mean, sentence
 
 type Floats = np.ndarray
 
 
 def read_times(
-    name: str, measures: xr.Dataset, frame: pd.DataFrame, row: np.ndarray, faults: FaultList
+    spec: ModelSpec, measures: xr.Dataset, frame: pd.DataFrame, row: np.ndarray, faults: FaultList
 ) -> Floats:
     """Return the time of each exchange (N,); one that fills a gap is placed evenly between its neighbours.
 
     Parameters
     ----------
-    name
-        The covariate that is the time, in any unit, growing within each session.
+    spec
+        A model whose ``time`` names the covariate that is the time, in any unit, growing within each session.
     measures, frame, row
         The measures, the problem's rows (:func:`.rows.complete_rows`), and (N,) their place in the measures.
     faults
-        Receives a time that is missing, no number, or does not grow.
+        Receives a time that is missing, no number, or does not grow, at the line of ``time`` in the model.
     """
+    name, where = spec.time, spec.line_of("model", "time")
     nothing = np.arange(len(row), dtype=float)
     if name not in measures or measures[name].dtype.kind not in "biuf":
         said = "no number" if name in measures else "not among the measures"
-        faults.add(f"time = {name!r} is {said}", "Name a covariate that is a number, such as minutes")
+        numbers = [str(other) for other in measures.data_vars if _is_number_of_exchanges(measures[other])]
+        remedy = sentence(did_you_mean(name, numbers), "Name a covariate that is a number, such as minutes")
+        faults.add(f"time = {name!r} is {said}", remedy, where)
         return nothing
     values = measures[name].values.astype(float)
     lost = int((~np.isfinite(values)).sum())
     if lost:
-        faults.add(f"time {name} misses {counted(lost, 'value')}", "Say the time of every exchange")
+        faults.add(f"time {name} misses {counted(lost, 'value')}", "Say the time of every exchange", where)
         return nothing
     session = frame["session_label"].to_numpy()
     known = pd.Series(np.where(row >= 0, values[row], np.nan))
@@ -40,11 +44,14 @@ def read_times(
     back = (session[1:] == session[:-1]) & (np.diff(times) <= 0)
     if back.any():
         which = ", ".join(dict.fromkeys(session[1:][back]))
-        faults.add(
-            f"time {name} does not grow within sessions ({which})", "Sort out the times of these exchanges"
-        )
+        what = f"time {name} does not grow within sessions ({which})"
+        faults.add(what, "Sort out the times of these exchanges", where)
         return nothing
     return times
+
+
+def _is_number_of_exchanges(variable: xr.DataArray) -> bool:
+    return variable.dims == ("exchange",) and variable.dtype.kind in "biuf"
 
 
 def usual_time(times: Floats, later: np.ndarray, measures: xr.Dataset | None = None) -> float:

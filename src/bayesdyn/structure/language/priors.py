@@ -180,6 +180,13 @@ def resolve_priors(spec: ModelSpec) -> Priors:
     return priors
 
 
+def unused_priors(spec: ModelSpec) -> list[str]:
+    """Return a sentence for each prior of a path that the model does not have as it is fitted."""
+    known = {*DEFAULTS, *spec.labels, *(path.name for path in spec.paths)}
+    unused = [name for name, _ in spec.priors if name not in known]
+    return [f"The prior of {name!r} is not used: this fit has no such path." for name in unused]
+
+
 def read_prior(
     name: str, text: str, spec: ModelSpec, faults: FaultList, where: str, *, complete: bool = True
 ) -> Prior | None:

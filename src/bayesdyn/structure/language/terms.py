@@ -24,8 +24,8 @@ from graphlib import TopologicalSorter
 
 import numpy as np
 
-from bayesdyn.errors import EngineError, FaultList
-from bayesdyn.structure.language.spec import Factor, ModelSpec, Path, Term, is_idle
+from bayesdyn.errors import FaultList
+from bayesdyn.structure.language.spec import Factor, ModelSpec, Term, is_idle
 
 LAGGED = ("lag", "deviation", "covariate_lag")
 
@@ -99,27 +99,29 @@ def is_dynamic(spec: ModelSpec, outcome: str, term: Term) -> bool:
     return spec.party(factor.name) == "client" or spec.party(factor.name) == spec.party(outcome)
 
 
+def check_terms(spec: ModelSpec, covariates: tuple[str, ...], faults: FaultList) -> None:
+    """Note what no factor matrix holds: means of covariates, and slopes that vary over a mean."""
+    for path in spec.paths:
+        for factor in path.term.factors:
+            if factor.kind == "mean" and factor.name in covariates:
+                remedy = "Give the mean as a covariate of its own"
+                faults.add(f"{factor} is the mean of a covariate", remedy, path.where)
+    for item in spec.varying:
+        for slope in item.slopes:
+            if slope.is_between:
+                what = f"({slope} | {item.group}) varies over a mean"
+                faults.add(what, "Let a term within sessions vary", item.where)
+
+
 def tabulate(
     spec: ModelSpec, constructs: tuple[str, ...], covariates: tuple[str, ...], endogenous: tuple[str, ...]
 ) -> TermTable:
-    """Resolve every term of a spec to columns of the factor matrix.
-
-    Raises
-    ------
-    EngineError
-        Means of covariates, or slopes that vary over a term between sessions.
-    """
-    faults = FaultList()
+    """Resolve every term of a spec to columns of the factor matrix; :func:`check_terms` found them sound."""
     start = offsets(len(constructs), len(covariates), spec.order)
 
-    def column(factor: Factor, dynamic: bool, path: Path | None) -> int:
-        where = path.where if path else ""
+    def column(factor: Factor, dynamic: bool) -> int:
         if factor.name in covariates:
             block = lagged("covariate_lag", factor.lag) if factor.kind == "lag" else "covariate"
-            if factor.kind == "mean":
-                faults.add(
-                    f"{factor} is the mean of a covariate", "Give the mean as a covariate of its own", where
-                )
             return start[block] + covariates.index(factor.name)
         past = lagged("deviation" if dynamic else "lag", factor.lag)
         block = {"now": "now", "lag": past, "mean": factor.level or "session"}[factor.kind]
@@ -127,10 +129,9 @@ def tabulate(
 
     table: dict[tuple[int, ...], str] = {}
 
-    def place(outcome: str, term: Term, path: Path | None = None) -> int:
-        columns = tuple(
-            sorted(column(factor, is_dynamic(spec, outcome, term), path) for factor in term.factors)
-        )
+    def place(outcome: str, term: Term) -> int:
+        dynamic = is_dynamic(spec, outcome, term)
+        columns = tuple(sorted(column(factor, dynamic) for factor in term.factors))
         table.setdefault(columns, str(term))
         return list(table).index(columns)
 
@@ -138,9 +139,9 @@ def tabulate(
     for path in spec.paths:
         if path.term.is_between:
             path_term.append(-1)
-            between.append(tuple(column(factor, False, path) for factor in path.term.factors))
+            between.append(tuple(column(factor, False) for factor in path.term.factors))
         else:
-            path_term.append(place(path.outcome, path.term, path))
+            path_term.append(place(path.outcome, path.term))
             between.append(())
     slopes = []
     for group in spec.groups:
@@ -150,12 +151,8 @@ def tabulate(
                 continue
             effect += item.intercept or item.spread
             for slope in item.slopes:
-                if slope.is_between:
-                    what = f"({slope} | {group}) varies over a mean"
-                    faults.add(what, "Let a term within sessions vary", item.where)
                 slopes.append((place(item.outcome, slope), endogenous.index(item.outcome), effect, group))
                 effect += 1
-    faults.raise_if_any(f"Model {spec.name!r} cannot be fitted", EngineError)
     widest = max((len(columns) for columns in table), default=1)
     padded = [[*columns, *[start["one"]] * (widest - len(columns))] for columns in table]
     return TermTable(

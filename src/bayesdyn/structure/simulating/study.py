@@ -9,12 +9,13 @@ import xarray as xr
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.data.levels import merge_levels
+from bayesdyn.structure.data.rows import check_lags
 from bayesdyn.structure.data.timing import excess_time, usual_time
 from bayesdyn.structure.language.blocks import check_blocks
-from bayesdyn.structure.language.laws import with_default_laws
+from bayesdyn.structure.language.laws import endogenous_of, with_default_laws
 from bayesdyn.structure.language.model_file import check_names
 from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, ModelSpec
-from bayesdyn.structure.language.terms import effect_names, tabulate
+from bayesdyn.structure.language.terms import check_terms, effect_names, tabulate
 from bayesdyn.structure.language.words import did_you_mean
 from bayesdyn.structure.simulating.covariates import (
     Covariate,
@@ -139,15 +140,13 @@ def plan_study(
     constructs = tuple(name for name in coded.names if name not in outside)
     check_names(spec, constructs, (*given, *spec.crossed, *([spec.time] if spec.time else [])))
     full = with_default_laws(coded, constructs)
-    has_law = {path.outcome for path in full.paths}
-    endogenous = tuple(
-        sorted((name for name in constructs if name in has_law), key=lambda n: full.party(n) == "client")
-    )
+    endogenous = endogenous_of(full, constructs)
     used = tuple(name for name in coded.names if name in outside)
     asked = dict(truth or {})
     decay = _decay(full, asked, faults)
     path = coefficients(full, used, asked, faults)
     check_blocks(full, endogenous, faults)
+    check_terms(full, used, faults)
     covs = covariances(full, endogenous, spreads or Spreads(), faults)
     return Plan(full, constructs, endogenous, used, given, path, decay, covs, size)
 
@@ -158,20 +157,22 @@ def draw_study(plan: Plan, rng: Streams) -> Study:
     Raises
     ------
     InputError
-        An unstable process, more levels of a covariate than units, a corpus of one exchange.
+        An unstable process, more levels of a covariate than units, a corpus of one exchange, a lag longer
+        than every session.
     """
     faults = FaultList()
     index = draw_index(plan.size, plan.spec.crossed, rng)
     if len(index) < 2:
         faults.add("a corpus of one exchange has no variance", "Simulate more dyads, sessions or exchanges")
+    check_lags(plan.spec, int(index["t"].max()) + 1, faults)
     drawn = draw_covariates(plan.described, index, rng.covariate, faults)
+    faults.raise_if_any(TITLE)
     left = None
     if plan.spec.time:
         drawn[plan.spec.time] = draw_times(index, rng.time)
         times, position = drawn[plan.spec.time], index["t"].to_numpy()
         excess = excess_time(times, position, plan.spec.order, usual_time(times, position > 0))
         left = np.exp(-plan.decay * excess)
-    faults.raise_if_any(TITLE)
     levels = draw_levels(plan.spec, index, plan.covs.levels, rng.level)
     spec, levels, covs = _one_level(plan, index, levels)
     latent = draw_states(
