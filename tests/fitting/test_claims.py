@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 import bayesdyn as bd
+from bayesdyn.effects import contrast
+from bayesdyn.errors import InputError
 from bayesdyn.fitting.claims import claim_parts, conjuncts
+from bayesdyn.fitting.fits import notes_of
 from bayesdyn.fitting.units import raw_paths
 from drawn_fits import drawn_fit, draws_of
 
@@ -98,6 +101,67 @@ def test_a_rope_is_standardised_whatever_the_scale_of_the_ratings():
     raw = raw_paths(fit).sel(path_name="disclosure ~ empathy").mean()
     # In raw points the path is 20 / 0.1 times as large: no claim is to be asked of it there.
     assert float(raw) == pytest.approx(200 * draws_of(fit)["disclosure ~ empathy"].mean())
+
+
+UNSURE = (
+    """[model]
+paths = """
+    + '"""'
+    + """
+y ~ k*x + m*z + lag(y)
+p := k > 0
+q := not p or m > 0
+root := sqrt(m)
+r := root > 0.1
+"""
+    + '"""'
+    + """
+[claims.truths]
+says = "Truths join"
+holds = "p and q"
+[claims.undefined]
+says = "A root"
+holds = "r and k > -9"
+[claims.defined]
+says = "A root of what is positive"
+holds = "sqrt(k) > 0"
+"""
+)
+
+
+def test_truths_join_in_definitions_and_claims_and_undefined_draws_cost_no_fit():
+    # k = .15 and m = 0 with SD .01: every root of k exists, and that of m in about half the draws.
+    fit = drawn_fit(UNSURE, truth={"k": 0.15, "m": 0.0}, spread=SPREAD, draws=100)
+    k, m = (draws_of(fit)[name] for name in ("y ~ x", "y ~ z"))
+    defined = fit["posterior"]["defined"]
+    values = {name: defined.sel(quantity=name).values.ravel() for name in ("p", "q", "root", "r")}
+    np.testing.assert_array_equal(values["p"], k.ravel() > 0)
+    np.testing.assert_array_equal(values["q"], (k.ravel() <= 0) | (m.ravel() > 0))
+    np.testing.assert_array_equal(np.isnan(values["root"]), m.ravel() < 0)
+    np.testing.assert_array_equal(np.isnan(values["r"]), m.ravel() < 0)
+
+    lost = int((m < 0).sum())
+    assert 0 < lost < 200
+    told = [note for note in notes_of(fit) if note.startswith("Undefined draws:")]
+    assert [note.split(" and missing")[0] for note in told] == [
+        f"Undefined draws: {name} is undefined in {lost} of 200 draws" for name in ("root", "r")
+    ]
+    table = bd.summary(fit, variables=("defined",))
+    assert table.loc[["root", "r"], ["mean", "lower", "prob_positive", "rhat"]].isna().all(axis=None)
+    assert table.loc["q", "mean"] == pytest.approx(values["q"].mean())
+    raw = bd.summary(fit, variables=("defined",), units="raw")
+    assert raw.loc["q", "mean"] == pytest.approx(values["q"].mean())
+
+    claims = bd.check_claims(fit).set_index("claim")
+    assert claims.loc["truths", "probability"] == pytest.approx((m > 0).mean())
+    assert np.isnan(claims.loc["undefined", "probability"])
+    assert claims.loc["undefined", "verdict"] == "undecided"
+    # Of its prior, normal(0, 0.5), half has no root.
+    assert claims.loc["defined", "probability"] == 1
+    assert np.isnan(claims.loc["defined", "prior_probability"])
+    assert contrast(fit, "root")["prob_positive"].isna().all()
+    with pytest.raises(InputError, match="'root > 0' is undefined in"):
+        contrast(fit, "root > 0")
 
 
 def test_a_label_that_only_resembles_rope_is_no_rope():

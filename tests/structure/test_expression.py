@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bayesdyn.errors import InputError
-from bayesdyn.structure.language.expression import evaluate, is_truth, names_in, parse_expression
+from bayesdyn.structure.language.evaluating import evaluate
+from bayesdyn.structure.language.expression import is_truth, names_in, parse_expression
 
 VALUES = {"a": np.array([1.0, -2.0, 4.0]), "b": np.array([0.5, 2.0, -1.0]), "rope": np.array(1.5)}
 
@@ -123,6 +124,27 @@ def test_a_number_is_no_truth_value():
 def test_an_undefined_draw_is_an_error_and_no_evidence(text):
     with pytest.raises(InputError, match=r"is undefined in \d of 3 draws"):
         evaluate(f"{text} > 0", VALUES)
+
+
+def test_undefined_draws_can_be_missing_whatever_is_made_of_them():
+    """By hand, from a = 1, -2, 4: the root of the second is undefined."""
+
+    def found(text, **more):
+        return evaluate(text, {**VALUES, **more}, undefined_is_missing=True)
+
+    np.testing.assert_array_equal(found("sqrt(a)"), [1, np.nan, 2])
+    np.testing.assert_array_equal(found("sqrt(a) > 1"), [0, np.nan, 1])
+    np.testing.assert_array_equal(found("not sqrt(a) > 1 and b > 0"), [1, np.nan, 0])
+    np.testing.assert_array_equal(found("2 + (sqrt(a) > 1)"), [2, np.nan, 3])
+    truth = found("sqrt(a) > 1")
+    np.testing.assert_array_equal(found("p and a > 0", p=truth), [0, np.nan, 1])
+    assert found("abs(a) > 1").dtype == bool
+    with pytest.raises(InputError, match="'p and a > 0' is undefined in 1 of 3 draws"):
+        evaluate("p and a > 0", {**VALUES, "p": truth})
+    with pytest.raises(InputError, match="'q > 0' is undefined in 1 of 3 draws"):
+        evaluate("q > 0", {"q": np.array([1.0, np.nan, 2.0])})
+    with pytest.raises(InputError, match="'a' is a number, neither true nor false"):
+        found("a and b > 0")
 
 
 def test_a_missing_draw_stays_missing():

@@ -211,13 +211,26 @@ FAULTS = [
     ("[claims]\nx = 'de > 0'", "line 8: the claim 'x' is no section. Write [claims.x]"),
     (
         "[claims.x]\nsays = 'a'\nholds = 'dee > 0'",
-        "line 9: the claim 'x' uses an unknown label 'dee'. Did you mean 'de'?",
+        "line 9, column 10: the claim 'x' uses an unknown label 'dee'. Did you mean 'de'?",
     ),
     (
         "[claims.x]\nsays = 'a'\nholds = 'de'",
-        "line 9: the claim 'x' holds 'de', a number and neither true nor false",
+        "line 9, column 10: the claim 'x' holds 'de', a number and neither true nor false",
     ),
-    ("[claims.x]\nsays = 'a'\nholds = 'de >'", "line 9: the claim 'x': the expression breaks off"),
+    ("[claims.x]\nsays = 'a'\nholds = 'de >'", "line 9, column 13: the claim 'x': the expression breaks off"),
+    (
+        "[claims.x]\nsays = 'a'\nholds = 'more and de'",
+        "line 9, column 19: the claim 'x': 'de' is a number, neither true nor false. and, or and not join",
+    ),
+    (
+        '[claims.x]\nsays = \'a\'\nholds = """de > 0\n  and not dee > 0"""',
+        "line 10, column 11: the claim 'x' uses an unknown label 'dee'",
+    ),
+    (
+        "[claims.x]\nsays = 'a'\nholds = \"\\u0064e > 0 and dr\"",
+        "line 9: the claim 'x': 'dr' is a number, neither true nor false",
+    ),
+    ("[claims]\nx = { says = 'a', holds = 'dee > 0' }", "line 8: the claim 'x' uses an unknown label 'dee'"),
     (
         "[claims.x]\nsays = 'a'\nholds = 'de > 0'\nrope = -1",
         "line 10: the rope of claim 'x' is no number from 0",

@@ -264,6 +264,11 @@ FAULTS = [
         "y ~ der*a\nd := 2 * dre",
         "line 2, column 1: the definition 'd' uses an unknown label 'dre'. Did you mean 'der'?",
     ),
+    (
+        "y ~ k*a\np := k > 0\nq := p and not k",
+        "line 3, column 1: the definition 'q': 'k' is a number, neither true nor false. and, or and not join",
+    ),
+    ("y ~ k*a\ne := 2*k\nq := e or k > 0", "line 3, column 1: the definition 'q': 'e' is a number"),
     ("y ~ k*a\nd := 2 * a", "the definition 'd' uses an unknown label 'a'. Give the path a label, e.g. b*a"),
     (
         "y ~ k*a\nd := e + k\ne := k",

@@ -21,7 +21,8 @@ from bayesdyn.fitting.units import (
     unit_of,
     unit_of_path,
 )
-from bayesdyn.structure.language.expression import evaluate, is_truth, names_in, read_expression
+from bayesdyn.structure.language.evaluating import evaluate
+from bayesdyn.structure.language.expression import is_truth, names_in, read_expression
 from bayesdyn.structure.language.spec import ModelSpec, Path
 from bayesdyn.structure.language.words import did_you_mean, sentence
 from bayesdyn.structure.quantities import label_values

@@ -8,7 +8,8 @@ import xarray as xr
 
 from bayesdyn.errors import Fault, InputError
 from bayesdyn.fitting.fits import posterior_of, spec_as_fitted, spec_of
-from bayesdyn.structure.language.expression import evaluate, names_in, parse_expression
+from bayesdyn.structure.language.evaluating import evaluate
+from bayesdyn.structure.language.expression import names_in, parse_expression
 from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.prior_draws import draw_paths
 from bayesdyn.structure.quantities import label_values
@@ -38,7 +39,8 @@ def check_claims(fit: xr.DataTree, *, threshold: float = 0.95) -> pd.DataFrame:
     pandas.DataFrame
         One row per claim: ``claim, says, holds, rope, probability, prior_probability, verdict, parts``.
         ``rope`` is in standardised units, NaN where the claim does not use it. ``parts`` holds each part of a
-        conjunction with its own probability as text (:func:`claim_parts` has the numbers), else nothing.
+        conjunction with its own probability as text (:func:`claim_parts` has the numbers), else nothing. A
+        claim that is undefined in any draw has no probability, NaN, and is undecided.
 
     Raises
     ------
@@ -132,5 +134,5 @@ def prior_values(spec: ModelSpec) -> dict[str, np.ndarray]:
 
 def _probability(holds: str, values: dict[str, np.ndarray], rope: float) -> float:
     size = next(iter(values.values())).shape if values else ()
-    true = evaluate(holds, {**values, "rope": np.full(size, rope)})
+    true = evaluate(holds, {**values, "rope": np.full(size, rope)}, undefined_is_missing=True)
     return float(np.mean(true))

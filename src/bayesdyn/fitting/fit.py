@@ -10,10 +10,12 @@ import xarray as xr
 from bayesdyn.errors import DataWarning, EngineError, FaultList
 from bayesdyn.fitting.asked import check_settings
 from bayesdyn.fitting.drawing import Drawing, Reference, Sweeping
+from bayesdyn.fitting.fits import posterior_of
 from bayesdyn.fitting.propagated import fit_propagated
 from bayesdyn.fitting.run import Settings, assemble
 from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.problem import Problem, measurement_of, prepare
+from bayesdyn.structure.quantities import undefined_notes
 
 ENGINES = ("auto", "pymc", "jax")
 DEVICES = ("auto", "cpu", "gpu")
@@ -120,7 +122,8 @@ def fit(
     -----
     DataWarning
         Once, with what measures and model make of each other, a sentence a line: levels that are one, dyads
-        or groups that are few, sessions and dyads that tell little, gaps, and how text was coded. The notes
+        or groups that are few, sessions and dyads that tell little, gaps, priors that no path has, and how
+        text was coded. Once more after the run where a defined quantity is undefined in some draws. The notes
         of the fit have the same sentences.
 
     Raises
@@ -145,9 +148,14 @@ def fit(
         settings = replace(settings, engine=engine)
         drawing = Sweeping(measures, MANY, until, Path(resume) if resume else None, device, progress)
     if problem.measurement == "propagated":
-        return fit_propagated(measures, spec, settings, drawing, imputations)
-    (tree,) = drawing.draw(problem, [problem], [settings])
-    return assemble(tree, problem, measures, replace(settings, draws=tree["posterior"].sizes["draw"]))
+        drawn = fit_propagated(measures, spec, settings, drawing, imputations)
+    else:
+        (tree,) = drawing.draw(problem, [problem], [settings])
+        drawn = assemble(tree, problem, measures, replace(settings, draws=tree["posterior"].sizes["draw"]))
+    undefined = undefined_notes(posterior_of(drawn))
+    if undefined:
+        warn("\n".join(undefined), DataWarning, stacklevel=2)
+    return drawn
 
 
 def _chosen(problem: Problem, sampler: str) -> tuple[str, Problem]:

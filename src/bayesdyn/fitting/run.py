@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from bayesdyn.artefacts import sha256_dataset, sha256_text, stamped, versions
 from bayesdyn.structure.data.rated import as_measured
 from bayesdyn.structure.language.model_text import to_text
 from bayesdyn.structure.problem import Problem
-from bayesdyn.structure.quantities import in_names_of_fit
+from bayesdyn.structure.quantities import UNDEFINED, in_names_of_fit, undefined_notes
 from bayesdyn.tables import RATER_PRIORS
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def assemble(tree: xr.DataTree, problem: Problem, measures: xr.Dataset, settings
     """Turn an engine's draws into a fit with the names and dims of the public face."""
     raw = tree["posterior"].to_dataset()
     posterior = in_names_of_fit(raw, problem.spec, problem.constructs, problem.endogenous)
+    problem = replace(problem, notes=(*problem.notes, *undefined_notes(posterior)))
     groups = {
         "posterior": posterior,
         "sample_stats": tree["sample_stats"].to_dataset(),
@@ -179,7 +180,8 @@ def _sampler(settings: Settings, found: Mapping[str, str]) -> str:
 def _attributes(problem: Problem, measures: xr.Dataset, settings: Settings) -> dict[str, str]:
     text = to_text(problem.spec)
     # A refit has measures that carry the notes of the first fit.
-    notes = list(dict.fromkeys([*json.loads(measures.attrs.get("notes", "[]")), *problem.notes]))
+    earlier = [one for one in json.loads(measures.attrs.get("notes", "[]")) if not one.startswith(UNDEFINED)]
+    notes = list(dict.fromkeys([*earlier, *problem.notes]))
     told = ("draws", "tune", "chains", "target_accept")
     found = versions()
     inputs = {"measures": sha256_dataset(measures), "model": sha256_text(text)}

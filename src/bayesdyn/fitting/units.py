@@ -15,7 +15,8 @@ import xarray as xr
 
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.fits import posterior_of, scale_of, spec_as_fitted
-from bayesdyn.structure.language.expression import evaluate, parse_expression
+from bayesdyn.structure.language.evaluating import evaluate
+from bayesdyn.structure.language.expression import parse_expression
 from bayesdyn.structure.language.groups_written import SPREAD
 from bayesdyn.structure.language.spec import ModelSpec, Path
 from bayesdyn.structure.language.syntax import read_name
@@ -108,8 +109,8 @@ def raw_labels(fit: xr.DataTree) -> tuple[dict[str, np.ndarray], dict[str, Unit 
     for definition in spec.definitions:
         if not isinstance(units[definition.name], str):
             # A comparison stays a truth, so that another definition may join it by and, or, not.
-            of = values or {"": np.zeros(draws.shape[:2])}
-            values[definition.name] = evaluate(definition.expression, of)
+            known = values or {"": np.zeros(draws.shape[:2])}
+            values[definition.name] = evaluate(definition.expression, known, undefined_is_missing=True)
     return values, units
 
 

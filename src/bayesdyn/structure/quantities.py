@@ -8,8 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from bayesdyn.structure.language.expression import evaluate
+from bayesdyn.structure.language.evaluating import evaluate
 from bayesdyn.structure.language.spec import ModelSpec
+
+UNDEFINED = "Undefined draws:"
+"""How :func:`undefined_notes` begin: they are of one fit alone."""
 
 
 def path_coordinates(spec: ModelSpec) -> dict[str, tuple[str, list[str]]]:
@@ -23,23 +26,44 @@ def path_coordinates(spec: ModelSpec) -> dict[str, tuple[str, list[str]]]:
 
 
 def label_values(path: xr.DataArray, spec: ModelSpec) -> dict[str, np.ndarray]:
-    """Return each label's draws, and each definition's in order, by name; shape (chain, draw)."""
+    """Return each label's draws, and each definition's in order, by name; shape (chain, draw).
+
+    A comparison is bool; where a definition is undefined in a draw it is missing there, NaN.
+    """
     first = {item.label: item.name for item in reversed(spec.paths) if item.label}
     values = {label: path.sel(path_name=name).values for label, name in first.items()}
     for definition in spec.definitions:
-        values[definition.name] = np.asarray(evaluate(definition.expression, values), dtype=float)
+        values[definition.name] = evaluate(definition.expression, values, undefined_is_missing=True)
     return values
 
 
 def defined(path: xr.DataArray, spec: ModelSpec) -> xr.DataArray:
-    """Return the defined quantities (chain, draw, quantity); a comparison is 1 where it holds, else 0."""
+    """Return the defined quantities (chain, draw, quantity); a comparison is 1 where it holds, else 0.
+
+    NaN where a quantity is undefined, such as the root of a negative number.
+    """
     values = label_values(path, spec)
     names = [definition.name for definition in spec.definitions]
     return xr.DataArray(
-        np.stack([values[name] for name in names], axis=-1),
+        np.stack([values[name].astype(float) for name in names], axis=-1),
         dims=("chain", "draw", "quantity"),
         coords={"chain": path["chain"], "draw": path["draw"], "quantity": names},
     )
+
+
+def undefined_notes(posterior: xr.Dataset) -> list[str]:
+    """Return a sentence for each defined quantity of a fit that is undefined in some of its draws."""
+    if "defined" not in posterior:
+        return []
+    quantities = posterior["defined"]
+    missing = quantities.isnull().sum(["chain", "draw"]).values
+    every = quantities.sizes["chain"] * quantities.sizes["draw"]
+    return [
+        f"{UNDEFINED} {name} is undefined in {count} of {every} draws and missing there: neither it nor a "
+        "claim that uses it has a summary."
+        for name, count in zip(quantities["quantity"].values, missing, strict=True)
+        if count
+    ]
 
 
 def split_residual_cov(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.language.expression import is_reserved, names_in
+from bayesdyn.structure.language.expression import is_reserved, names_in, numbers_as_truths, truths_among
 from bayesdyn.structure.language.priors import DEFAULTS
 from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, Path, Term, Varying, is_idle
 from bayesdyn.structure.language.statements import Placed, Statements
@@ -205,6 +205,7 @@ def _check_labels(statements: Statements, faults: FaultList) -> None:
 def _check_definitions(statements: Statements, names: tuple[str, ...], faults: FaultList) -> None:
     labels = {placed.item.label for placed in statements.paths if placed.item.label}
     every = {placed.item.name for placed in statements.definitions}
+    truths = truths_among((placed.item.name, placed.item.expression) for placed in statements.definitions)
     defined: dict[str, int] = {}
     for placed in statements.definitions:
         name = placed.item.name
@@ -228,4 +229,6 @@ def _check_definitions(statements: Statements, names: tuple[str, ...], faults: F
             else:
                 hint = sentence(did_you_mean(used, labels | set(defined)), "Definitions use labels of paths")
             faults.add(f"the definition {name!r} uses an unknown label {used!r}", hint, placed.where)
+        for misfit in numbers_as_truths(placed.item.expression, (labels | every) - truths):
+            faults.add(f"the definition {name!r}: {misfit.what}", misfit.remedy, placed.where)
         defined.setdefault(name, placed.line)

@@ -1,27 +1,28 @@
-"""Expressions of definitions and claims, such as ``se - oe`` or ``abs(dr) < rope``, computed draw by draw.
+"""Expressions of definitions and claims, such as ``se - oe`` or ``abs(dr) < rope``, read and checked.
 
 Python's own parser reads them and a list of allowed nodes decides what they may hold; nothing is executed.
+:mod:`.evaluating` computes them draw by draw.
 """
 
 import ast
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterable
 from keyword import iskeyword
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from bayesdyn.errors import Fault, InputError
 from bayesdyn.structure.language.words import did_you_mean, sentence
 
-_BINARY: dict[type[ast.operator], Callable[..., Any]] = {
+BINARY: dict[type[ast.operator], np.ufunc] = {
     ast.Add: np.add,
     ast.Sub: np.subtract,
     ast.Mult: np.multiply,
     ast.Div: np.divide,
     ast.Pow: np.power,
 }
-_COMPARE: dict[type[ast.cmpop], Callable[..., Any]] = {
+COMPARE: dict[type[ast.cmpop], np.ufunc] = {
     ast.Lt: np.less,
     ast.LtE: np.less_equal,
     ast.Gt: np.greater,
@@ -29,9 +30,9 @@ _COMPARE: dict[type[ast.cmpop], Callable[..., Any]] = {
     ast.Eq: np.equal,
     ast.NotEq: np.not_equal,
 }
-_FUNCTIONS: dict[str, Callable[..., Any]] = {"abs": np.abs, "exp": np.exp, "log": np.log, "sqrt": np.sqrt}
-_REDUCTIONS: dict[str, Callable[..., Any]] = {"min": np.minimum, "max": np.maximum}
-FUNCTIONS = (*_FUNCTIONS, *_REDUCTIONS)
+OF_ONE: dict[str, np.ufunc] = {"abs": np.abs, "exp": np.exp, "log": np.log, "sqrt": np.sqrt}
+REDUCTIONS: dict[str, np.ufunc] = {"min": np.minimum, "max": np.maximum}
+FUNCTIONS = (*OF_ONE, *REDUCTIONS)
 _ALLOWED = f"Allowed are + - * / **, comparisons, and, or, not, parentheses, and {', '.join(FUNCTIONS)}"
 _INSTEAD: dict[type[ast.AST], str] = {
     ast.BitXor: "Write ** for a power",
@@ -124,103 +125,39 @@ def is_truth(expression: str | ast.Expression, truths: Collection[str] = ()) -> 
     return _is_logical(node) or (isinstance(node, ast.Name) and node.id in truths)
 
 
-def is_reserved(name: str) -> bool:
-    """Say whether an expression could not use this name: ``or``, ``abs``, ``rope`` and their like."""
-    return iskeyword(name) or name in FUNCTIONS or name == "rope"
+def truths_among(definitions: Iterable[tuple[str, str]]) -> set[str]:
+    """Return which of some definitions, pairs (name, checked expression) in order, are true or false."""
+    found: set[str] = set()
+    for name, expression in definitions:
+        if is_truth(expression, found):
+            found.add(name)
+    return found
 
 
-def evaluate(expression: str | ast.Expression, values: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Compute an expression draw by draw.
+def numbers_as_truths(text: str, numbers: Collection[str]) -> list[Misfit]:
+    """Return the names of numbers that ``and``, ``or`` or ``not`` in a checked expression take for truths.
 
     Parameters
     ----------
-    expression
-        The text, or what :func:`parse_expression` returned.
-    values
-        Each name's draws, any shapes that broadcast together.
-
-    Returns
-    -------
-    numpy.ndarray
-        Float, or bool for a comparison; the broadcast shape of ``values``.
-
-    Raises
-    ------
-    InputError
-        For an unknown name, a number where ``and``, ``or``, ``not`` need a comparison, and an operation
-        that is undefined (the log of a negative number, a division by zero) in any draw.
+    text
+        The expression.
+    numbers
+        The names that are known to stand for numbers.
     """
-    tree = parse_expression(expression) if isinstance(expression, str) else expression
-    unknown = [name for name in names_in(tree) if name not in values]
-    if unknown:
-        raise InputError(
-            f"The expression {ast.unparse(tree)!r} cannot be computed",
-            [Fault(f"unknown name {name!r}", did_you_mean(name, values)) for name in unknown],
-        )
-    shape = np.broadcast_shapes(*(np.shape(value) for value in values.values()))
-    return np.broadcast_to(_value(tree.body, values), shape).copy()
+    flat = text.replace("\n", " ")
+    shift = len(flat) - len(flat.lstrip())
+    found = [
+        (operand, *_number_told(operand))
+        for node in ast.walk(parse_expression(text))
+        for operand in _joined(node)
+        if isinstance(operand, ast.Name) and operand.id in numbers
+    ]
+    return sorted(Misfit(_offset(at, flat, shift), what, remedy) for at, what, remedy in found)
 
 
-def _value(node: ast.AST, values: Mapping[str, np.ndarray]) -> np.ndarray:
-    match node:
-        case ast.Constant(value=float() | int() as number):
-            return np.asarray(float(number))
-        case ast.Name(id=name):
-            return np.asarray(values[name])
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return np.logical_not(_truth(operand, values))
-        case ast.UnaryOp(op=op, operand=operand):
-            number = _number(operand, values)
-            return -number if isinstance(op, ast.USub) else number
-        case ast.BinOp(left=left, op=op, right=right):
-            return _defined(node, _BINARY[type(op)], _number(left, values), _number(right, values))
-        case ast.Compare(left=left, ops=ops, comparators=comparators):
-            sides = [_number(side, values) for side in (left, *comparators)]
-            links = [_COMPARE[type(op)](a, b) for op, a, b in zip(ops, sides, sides[1:], strict=False)]
-            return _reduce(np.logical_and, links)
-        case ast.BoolOp(op=op, values=operands):
-            join = np.logical_and if isinstance(op, ast.And) else np.logical_or
-            return _reduce(join, [_truth(operand, values) for operand in operands])
-        case ast.Call(func=ast.Name(id=name), args=args):
-            numbers = [_number(arg, values) for arg in args]
-            if name in _REDUCTIONS:
-                return _reduce(_REDUCTIONS[name], numbers)
-            return _defined(node, _FUNCTIONS[name], *numbers)
-    raise AssertionError(f"an unchecked expression reached evaluate: {type(node).__name__}")
-
-
-def _number(node: ast.AST, values: Mapping[str, np.ndarray]) -> np.ndarray:
-    return _value(node, values).astype(float)
-
-
-def _truth(node: ast.AST, values: Mapping[str, np.ndarray]) -> np.ndarray:
-    value = _value(node, values)
-    if value.dtype != np.bool_:
-        raise InputError(
-            f"{ast.unparse(node)!r} is a number, neither true nor false",
-            [Fault("and, or and not join comparisons", f"Write for instance {ast.unparse(node)} > 0")],
-        )
-    return value
-
-
-def _reduce(join: Callable[..., np.ndarray], parts: list[np.ndarray]) -> np.ndarray:
-    result = parts[0]
-    for part in parts[1:]:
-        result = join(result, part)
-    return result
-
-
-def _defined(node: ast.AST, operation: Callable[..., np.ndarray], *numbers: np.ndarray) -> np.ndarray:
-    # A comparison with NaN is False: an undefined draw would count as evidence against a claim.
-    with np.errstate(all="ignore"):
-        result = operation(*numbers)
-    undefined = ~np.isfinite(result) & _reduce(np.logical_and, [np.isfinite(number) for number in numbers])
-    if undefined.any():
-        raise InputError(
-            f"{ast.unparse(node)!r} is undefined in {undefined.sum()} of {undefined.size} draws",
-            [Fault("the result is no finite number there", "Write it so that it is defined for every draw")],
-        )
-    return result
+def is_reserved(name: str) -> bool:
+    """Say whether an expression could not use this name: ``or``, ``abs``, ``rope`` and their like."""
+    return iskeyword(name) or name in FUNCTIONS or name == "rope"
 
 
 def _faults_of(node: ast.AST) -> list[tuple[ast.AST, str, str]]:
@@ -231,18 +168,16 @@ def _faults_of(node: ast.AST) -> list[tuple[ast.AST, str, str]]:
             return [(node, "unexpected infinite number", "A constant is a finite number")]
         case ast.Constant(value=float() | int()) | ast.Name():
             return []
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return _needs_truth([operand])
+        case ast.UnaryOp(op=ast.Not()) | ast.BoolOp():
+            return _needs_truth(node)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
             return []
-        case ast.BinOp(op=op) if type(op) in _BINARY:
+        case ast.BinOp(op=op) if type(op) in BINARY:
             return []
         case ast.BinOp(op=op) | ast.UnaryOp(op=op) if type(op) in _INSTEAD:
             return [(node, f"unexpected operator in {ast.unparse(node)!r}", _INSTEAD[type(op)])]
-        case ast.Compare(ops=ops) if all(type(op) in _COMPARE for op in ops):
+        case ast.Compare(ops=ops) if all(type(op) in COMPARE for op in ops):
             return []
-        case ast.BoolOp(values=operands):
-            return _needs_truth(operands)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             return [(node, what, remedy) for what, remedy in _call_faults(name, len(args))]
         case ast.expr():
@@ -254,23 +189,30 @@ def _call_faults(name: str, count: int) -> list[tuple[str, str]]:
     if name not in FUNCTIONS:
         remedy = sentence(did_you_mean(name, FUNCTIONS), f"The functions are {', '.join(FUNCTIONS)}")
         return [(f"unknown function {name!r}", remedy)]
-    if name in _FUNCTIONS and count != 1:
+    if name in OF_ONE and count != 1:
         return [(f"{name} takes one value, here it has {count}", f"Write {name}(x)")]
-    if name in _REDUCTIONS and count < 2:
+    if name in REDUCTIONS and count < 2:
         return [(f"{name} takes two or more values, here it has {count}", f"Write {name}(x, y)")]
     return []
 
 
-def _needs_truth(operands: list[ast.expr]) -> list[tuple[ast.AST, str, str]]:
-    return [
-        (
-            operand,
-            f"{ast.unparse(operand)!r} is a number, neither true nor false",
-            f"and, or and not join comparisons: write for instance {ast.unparse(operand)} > 0",
-        )
-        for operand in operands
-        if not _is_logical(operand) and not isinstance(operand, ast.Name)
-    ]
+def _needs_truth(node: ast.AST) -> list[tuple[ast.AST, str, str]]:
+    # What a name stands for is known to the model alone: numbers_as_truths.
+    wrong = [one for one in _joined(node) if not _is_logical(one) and not isinstance(one, ast.Name)]
+    return [(operand, *_number_told(operand)) for operand in wrong]
+
+
+def _joined(node: ast.AST) -> list[ast.expr]:
+    """Return what a node joins by ``and``, ``or`` or ``not``; nothing where it is none of them."""
+    if isinstance(node, ast.BoolOp):
+        return node.values
+    return [node.operand] if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not) else []
+
+
+def _number_told(node: ast.expr) -> tuple[str, str]:
+    text = ast.unparse(node)
+    remedy = f"and, or and not join comparisons: write for instance {text} > 0"
+    return f"{text!r} is a number, neither true nor false", remedy
 
 
 def _is_logical(node: ast.AST) -> bool:

@@ -5,14 +5,14 @@ All priors are on the standardised scale (design section 6), the same in every e
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from math import isfinite
 from types import MappingProxyType
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.language.laws import with_default_laws
-from bayesdyn.structure.language.spec import Factor, ModelSpec, Path
+from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, Factor, ModelSpec, Path
 from bayesdyn.structure.language.words import did_you_mean, sentence
 
 DEFAULTS = MappingProxyType(
@@ -136,6 +136,14 @@ def check_shared(
                 )
                 faults.add(what, f'Give it one under [priors], e.g. {label} = "{priors["path"]}"', path.where)
                 break
+
+
+def without_unsure_lags(spec: ModelSpec) -> ModelSpec:
+    """Return a spec without lags of what may be a construct or a covariate, which measures will tell."""
+    surely = {*spec.outcomes, *dict(spec.parties), *BUILT_IN_COVARIATES}
+    lags = [{factor.name for factor in path.term.factors if factor.kind == "lag"} for path in spec.paths]
+    kept = (path for path, names in zip(spec.paths, lags, strict=True) if names <= surely)
+    return replace(spec, paths=tuple(kept))
 
 
 def path_class(spec: ModelSpec, path: Path) -> str:

@@ -3,14 +3,21 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
 
 from bayesdyn.errors import FaultList
-from bayesdyn.structure.language.expression import is_truth, names_in, read_expression
+from bayesdyn.structure.language.expression import (
+    Misfit,
+    is_truth,
+    names_in,
+    numbers_as_truths,
+    read_expression,
+    truths_among,
+)
 from bayesdyn.structure.language.laws import with_default_laws
-from bayesdyn.structure.language.priors import Prior, check_shared, priors_of, read_prior
+from bayesdyn.structure.language.numbers import is_number
+from bayesdyn.structure.language.parts import place
+from bayesdyn.structure.language.priors import Prior, check_shared, priors_of, read_prior, without_unsure_lags
 from bayesdyn.structure.language.spec import (
-    BUILT_IN_COVARIATES,
     CENTRINGS,
     MEASUREMENTS,
     PARTIES,
@@ -19,6 +26,7 @@ from bayesdyn.structure.language.spec import (
 )
 from bayesdyn.structure.language.statements import Placed, Statements
 from bayesdyn.structure.language.syntax import read_name
+from bayesdyn.structure.language.toml_lines import place_in_string
 from bayesdyn.structure.language.words import did_you_mean, sentence
 
 SECTIONS = ("model", "constructs", "priors", "claims", "scale")
@@ -54,7 +62,7 @@ def read_sections(
         The model file.
     """
     # A name that an equation with a fault misspells is missing elsewhere for that alone.
-    reader = _Sections(statements, lines, faults, sound=statements.complete and not faults.faults)
+    reader = _Sections(statements, lines, faults, statements.complete and not faults.faults, text)
     reader.unknown_keys(document, (), SECTIONS, "section")
     model = reader.table(document, "model")
     reader.unknown_keys(model, ("model",), _MODEL_KEYS, "key")
@@ -105,13 +113,14 @@ def named_labels(document: Mapping[str, object]) -> set[str]:
 class _Sections:
     """Reads sections of one model file; whatever is wrong goes to ``faults``.
 
-    ``sound``: whether its paths have no fault.
+    ``sound``: whether its paths have no fault; ``source``: the text of the file.
     """
 
     statements: Statements
     lines: Lines
     faults: FaultList
     sound: bool
+    source: str
 
     def where(self, *path: str) -> str:
         # An inline table has its keys on the line of the table.
@@ -186,13 +195,12 @@ class _Sections:
         for name, pair in table.items():
             where = self.where("scale", name)
             self._named(name, spec, f"the scale of {name!r}", where)
-            numbers = [_number(part) for part in pair] if isinstance(pair, list) else []
-            shift, scale = numbers if len(numbers) == 2 else (None, None)
-            if shift is None or scale is None or scale <= 0:
+            numbers = [float(part) for part in pair if is_number(part)] if isinstance(pair, list) else []
+            if not isinstance(pair, list) or not len(pair) == len(numbers) == 2 or numbers[1] <= 0:
                 what = f"the scale of {name!r} is no pair of a shift and a scale above 0"
                 self.faults.add(what, f"Write {name} = [2.5, 0.8]", where)
             else:
-                found.append((name, shift, scale))
+                found.append((name, numbers[0], numbers[1]))
         return tuple(found)
 
     def priors(self, table: Mapping[str, object], spec: ModelSpec) -> tuple[tuple[str, str], ...]:
@@ -216,15 +224,8 @@ class _Sections:
                 parsed.setdefault(name, prior)
                 places.setdefault(name, where)
         if self.statements.complete and len(self.faults.faults) == before:
-            check_shared(self._settled(spec), priors_of(parsed), self.faults, places)
+            check_shared(without_unsure_lags(spec), priors_of(parsed), self.faults, places)
         return tuple(found.items())
-
-    def _settled(self, spec: ModelSpec) -> ModelSpec:
-        """Return the spec without lags of what may be a construct or a covariate: measures will tell."""
-        surely = {*spec.outcomes, *dict(spec.parties), *BUILT_IN_COVARIATES}
-        lags = [{factor.name for factor in path.term.factors if factor.kind == "lag"} for path in spec.paths]
-        kept = (path for path, names in zip(spec.paths, lags, strict=True) if names <= surely)
-        return replace(spec, paths=tuple(kept))
 
     def claims(self, table: Mapping[str, object]) -> tuple[Claim, ...]:
         found: list[Claim] = []
@@ -235,37 +236,52 @@ class _Sections:
                 self.faults.add(f"the claim {name!r} is no section", remedy, self.where(*path))
                 continue
             self.unknown_keys(entry, path, _CLAIM_KEYS, "key")
-            rope = _number(entry.get("rope", Claim.rope))
-            if rope is None or rope < 0:
+            rope = entry.get("rope", Claim.rope)
+            if not is_number(rope) or rope < 0:
                 what = f"the rope of claim {name!r} is no number from 0"
                 self.faults.add(what, "Write rope = 0.05", self.where(*path, "rope"))
             says = self.text(entry, path, "says", "")
             holds = self.text(entry, path, "holds", "")
             if holds:
                 self._holds(name, holds)
-            found.append(Claim(name, says, holds, Claim.rope if rope is None else rope))
+            found.append(Claim(name, says, holds, float(rope) if is_number(rope) else Claim.rope))
         return tuple(found)
 
     def _holds(self, name: str, holds: str) -> None:
-        where = self.where("claims", name, "holds")
+        what = f"the claim {name!r}"
         tree, misfits = read_expression(holds)
         for misfit in misfits:
-            self.faults.add(f"the claim {name!r}: {misfit.what}", misfit.remedy, where)
+            self.faults.add(
+                f"{what}: {misfit.what}", misfit.remedy, self._in_holds(name, holds, misfit.offset)
+            )
         if tree is None or misfits or not self.statements.complete:
             return
         labels = [placed.item.label for placed in self.statements.paths if placed.item.label]
-        truths: set[str] = set()
-        for placed in self.statements.definitions:
-            if is_truth(placed.item.expression, truths):
-                truths.add(placed.item.name)
-        known = (*labels, *(placed.item.name for placed in self.statements.definitions), "rope")
+        definitions = [(placed.item.name, placed.item.expression) for placed in self.statements.definitions]
+        truths = truths_among(definitions)
+        known = (*labels, *(defined for defined, _ in definitions), "rope")
         for used in names_in(tree):
             if used not in known:
                 remedy = sentence(did_you_mean(used, known), "A claim uses labels, definitions and rope")
-                self.faults.add(f"the claim {name!r} uses an unknown label {used!r}", remedy, where)
+                at = next(match.start() for match in _WORD.finditer(holds) if match.group() == used)
+                where = self._in_holds(name, holds, at)
+                self.faults.add(f"{what} uses an unknown label {used!r}", remedy, where)
+        for misfit in numbers_as_truths(holds, set(known) - truths):
+            self.faults.add(
+                f"{what}: {misfit.what}", misfit.remedy, self._in_holds(name, holds, misfit.offset)
+            )
         if not is_truth(tree, truths):
-            what = f"the claim {name!r} holds {holds!r}, a number and neither true nor false"
-            self.faults.add(what, "Compare it, e.g. with > 0", where)
+            told = f"{what} holds {holds!r}, a number and neither true nor false"
+            self.faults.add(told, "Compare it, e.g. with > 0", self._in_holds(name, holds, 0))
+
+    def _misfit(self, name: str, holds: str, misfit: Misfit) -> None:
+        where = self._in_holds(name, holds, misfit.offset)
+        self.faults.add(f"the claim {name!r}: {misfit.what}", misfit.remedy, where)
+
+    def _in_holds(self, name: str, holds: str, offset: int) -> str:
+        key = ("claims", name, "holds")
+        found = place_in_string(self.source, self.lines[key], holds, offset) if key in self.lines else None
+        return place(*found) if found else self.where(*key)
 
     def _named(self, name: str, spec: ModelSpec, what: str, where: str) -> None:
         if name not in spec.names and self.sound:
@@ -275,9 +291,3 @@ class _Sections:
 
 def _items[T](placed: Iterable[Placed[T]]) -> tuple[T, ...]:
     return tuple(one.item for one in placed)
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        return None
-    return float(value)

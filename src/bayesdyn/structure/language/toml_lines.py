@@ -42,6 +42,21 @@ def string_start(text: str, line: int) -> tuple[int, int]:
     return (line + 1, 1) if not source[column:].rstrip("\r") and len(quote) == 3 else (line, column + 1)
 
 
+def place_in_string(text: str, line: int, value: str, offset: int) -> tuple[int, int] | None:
+    """Return line and column, from 1, of a character of the string that a key's line opens.
+
+    None where the string is written otherwise than it reads, with escapes: its columns are then not those of
+    the file. ``offset`` is the character's place in ``value``, from 0.
+    """
+    first, column = string_start(text, line)
+    begin = sum(len(one) + 1 for one in text.split("\n")[: first - 1]) + column - 1
+    if not text.startswith(value, begin):
+        return None
+    before = value[:offset]
+    seams = before.count("\n")
+    return first + seams, len(before) - before.rfind("\n") if seams else column + offset
+
+
 def _path(assignment: str) -> tuple[str, ...]:
     return _keys_down(tomllib.loads(assignment))
 
