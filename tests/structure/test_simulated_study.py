@@ -74,6 +74,69 @@ def test_what_no_fit_could_use_is_not_simulated(paths, message):
     assert message in str(caught.value)
 
 
+NO_NUMBERS = [
+    ({"reliability": "high"}, "reliability is 'high'. Give a number in (0, 1], or a mapping"),
+    ({"reliability": [0.5, 0.6]}, "reliability is [0.5, 0.6]. Give a number in (0, 1], or a mapping"),
+    ({"reliability": {"empathy": "high"}}, "reliability of empathy is 'high'. Give a number in (0, 1]"),
+    ({"missing": None}, "missing is None. Give a number in [0, 1), or a mapping from constructs"),
+    ({"missing_exchanges": "few"}, "missing_exchanges is 'few'. Give a number in [0, 1)"),
+    (
+        {"truth": {"disclosure ~ empathy": "x"}},
+        "truth for 'disclosure ~ empathy' is 'x'. Give a finite number",
+    ),
+    ({"truth": [0.3]}, "truth is [0.3]. Give a mapping from paths or labels to numbers"),
+    ({"random_seed": 1.5}, "random_seed is 1.5. Give a whole number from 0 up"),
+    ({"random_seed": -1}, "random_seed is -1. Give a whole number from 0 up"),
+    (
+        {"error_corr": "a"},
+        "error_corr, in the order disclosure, empathy, is no array of numbers. Give (2, 2)",
+    ),
+    ({"error_corr": [[1], [0, 1]]}, "is no array of numbers. Give (2, 2)"),
+    ({"spreads": {"residual_sd": 1}}, "spreads is {'residual_sd': 1}. Give Spreads("),
+    ({"spreads": Spreads(residual_sd="a")}, "residual_sd of disclosure is 'a'. Give a number above 0"),
+    ({"spreads": Spreads(dyad_corr="a")}, "dyad_corr is 'a'. Give a number between -1 and 1"),
+    ({"spreads": Spreads(group_sd=3)}, "group_sd is 3. Give a mapping from groups to SDs"),
+    ({"groups": ["therapist"]}, "groups is ['therapist']. Give a mapping from groups to numbers"),
+    ({"exchanges": NegativeBinomial("a", 2)}, "exchanges: mean 'a', SD 2. Give two numbers"),
+    (
+        {"covariates": {"age": 3, "modality": MODALITY}},
+        "the law 3 of covariate age is unknown. Use normal, binary",
+    ),
+    ({"covariates": "age"}, "covariates is 'age'. Give a mapping from names to laws"),
+    (
+        {"covariates": {"age": Covariate(share="half"), "modality": MODALITY}},
+        "the share of covariate age is 'half'",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"), NO_NUMBERS, ids=[str(number) for number in range(len(NO_NUMBERS))]
+)
+def test_what_is_no_number_is_a_fault_at_the_door(spec, asked, message):
+    with pytest.raises(InputError, match="Cannot simulate") as caught:
+        made(spec, **asked)
+    assert message in str(caught.value)
+
+
+def test_what_is_no_number_is_told_with_all_else(spec):
+    asked = {
+        "reliability": "high",
+        "truth": {"de": "x"},
+        "random_seed": -1,
+        "error_corr": "a",
+        "missing": None,
+    }
+    with pytest.raises(InputError) as caught:
+        made(spec, spreads={}, **asked)
+    assert len(caught.value.faults) == 6
+
+
+def test_raters_of_another_kind_are_a_fault(spec):
+    with pytest.raises(InputError, match=r"raters is 'two'. Give RaterDesign\("):
+        bd.simulate_ratings(spec, raters="two", covariates={"age": AGE, "modality": MODALITY}, random_seed=1)
+
+
 def test_lengths_of_sessions_are_drawn_from_what_was_observed(spec):
     lengths, _ = counts(made(spec, dyads=100, sessions=4, exchanges=Observed(np.array([1, 3, 3, 9])))[0])
     assert set(lengths) == {1, 3, 9}

@@ -35,10 +35,11 @@ def build_pymc(
         On the standardised scale. Deterministics, with the names and dims of a fit: ``path`` (path_name),
         ``level_mean`` (endogenous; drawn itself), ``dyad_effects`` (dyad, dyad_effect), ``dyad_cov``, the
         same of sessions and other groups, ``residual_cov`` (endogenous, endogenous2), ``start_cov``,
-        ``kappa`` (construct), ``latent`` (exchange, construct). Free variables: ``path_free`` (free_path: a
-        label or a path), ``dyad_raw`` (dyad, dyad_effect), SDs and partial correlations of covariances,
-        ``kappa_raw``, ``latent_raw``. The laws of states and scores are potentials, not observed variables
-        (docs/pymc.md).
+        ``kappa`` (construct), ``latent`` (exchange, construct). With measurement ``none`` there is no
+        ``kappa``, and where nothing is missing no ``latent`` either. Free variables: ``path_free``
+        (free_path: a label or a path), ``dyad_raw`` (dyad, dyad_effect), SDs and partial correlations of
+        covariances, ``kappa_raw``, ``latent_raw``. The laws of states and scores are potentials, not observed
+        variables (docs/pymc.md).
 
     Raises
     ------

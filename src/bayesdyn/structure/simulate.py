@@ -11,7 +11,13 @@ import xarray as xr
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.language.spec import ModelSpec
-from bayesdyn.structure.simulating.asked import ByConstruct, by_construct, check_share, error_correlation
+from bayesdyn.structure.simulating.asked import (
+    ByConstruct,
+    by_construct,
+    check_seed,
+    check_share,
+    error_correlation,
+)
 from bayesdyn.structure.simulating.covariates import Covariate
 from bayesdyn.structure.simulating.index import Size
 from bayesdyn.structure.simulating.lengths import Lengths
@@ -83,14 +89,16 @@ def simulate(
     truth : xr.Dataset
         What a fit's posterior has, without chain and draw: ``path``, ``defined``, ``residual_cov``,
         ``predictor_cov``, ``cross_cov``, ``start_cov``, ``dyad_cov``, ``session_cov``, ``dyad_effects``,
-        ``session_effects``, ``level_mean``, ``kappa``; and ``latent`` (exchange, construct), in the order of
-        the measures. Where every dyad has one session its two levels are one, the dyad's, as in a fit.
+        ``session_effects``, ``level_mean``, ``kappa``; ``decay`` where the model has time, ``<group>_cov``
+        and ``<group>_effects`` of every other kind of group; and ``latent`` (exchange, construct), in the
+        order of the measures. Where every dyad has one session its two levels are one, the dyad's, as in a
+        fit.
 
     Raises
     ------
     InputError
-        With everything wrong at once: unknown names (with the nearest), numbers out of bounds, correlations
-        that cannot hold together; and an unstable process.
+        With everything wrong at once: unknown names (with the nearest), what is no number or out of bounds,
+        correlations that cannot hold together; and an unstable process.
     """
     faults = FaultList()
     size = Size(dyads, sessions, exchanges, groups or {})
@@ -101,6 +109,7 @@ def simulate(
     wrong = by_construct("kappa_sd", kappa_sd, names, 0.0, "[0, inf)", faults)
     check_share("missing_exchanges", missing_exchanges, "[0, 1)", faults)
     corr = error_correlation(error_corr, names, faults)
+    check_seed(random_seed, faults)
     faults.raise_if_any(TITLE)
     rng = streams(random_seed)
     study = draw_study(plan, rng)

@@ -8,7 +8,13 @@ import xarray as xr
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.language.spec import ModelSpec
-from bayesdyn.structure.simulating.asked import ByConstruct, by_construct, check_share, error_correlation
+from bayesdyn.structure.simulating.asked import (
+    ByConstruct,
+    by_construct,
+    check_seed,
+    check_share,
+    error_correlation,
+)
 from bayesdyn.structure.simulating.covariates import Covariate
 from bayesdyn.structure.simulating.design import RaterDesign, panel_of
 from bayesdyn.structure.simulating.index import Size
@@ -72,10 +78,14 @@ def simulate_ratings(
     size = Size(dyads, sessions, exchanges, groups or {})
     plan = plan_study(spec, size, truth, spreads, covariates, faults)
     names = plan.constructs
+    if raters is not None and not isinstance(raters, RaterDesign):
+        faults.add(f"raters is {raters!r}", "Give RaterDesign(raters=(Rater(...), ...), ...)")
+        raters = None
     panel = panel_of(raters or RaterDesign(), names, tuple(name for name, _, _ in spec.scale), faults)
     unrated = by_construct("missing", missing, names, 0.0, "[0, 1)", faults)
     check_share("missing_exchanges", missing_exchanges, "[0, 1)", faults)
     corr = error_correlation(error_corr, names, faults)
+    check_seed(random_seed, faults)
     faults.raise_if_any(TITLE)
     rng = streams(random_seed)
     study = draw_study(plan, rng)

@@ -11,6 +11,11 @@ def is_number(value: object) -> TypeIs[float]:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool) and isfinite(value)
 
 
+def is_whole(value: object) -> TypeIs[int]:
+    """Return whether a value is a whole number; true and false are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def shown(value: object) -> str:
     """Return what was given as messages show it, numbers without the digits that nobody wrote."""
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)

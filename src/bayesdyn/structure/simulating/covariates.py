@@ -10,6 +10,7 @@ import xarray as xr
 from bayesdyn.errors import FaultList
 from bayesdyn.measures.dataset import RESERVED
 from bayesdyn.structure.data.categories import code_categories
+from bayesdyn.structure.language.numbers import is_number, shown
 from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, ModelSpec, covariate_of
 from bayesdyn.structure.language.words import did_you_mean, sentence
 
@@ -37,9 +38,9 @@ class Covariate:
     share: float = 0.5
 
 
-def described(covariates: Mapping[str, str | Covariate] | None) -> dict[str, Covariate]:
+def described(covariates: Mapping[str, str | Covariate]) -> dict[str, Covariate]:
     """Return every covariate with its description; a law alone is of exchanges."""
-    given = (covariates or {}).items()
+    given = covariates.items()
     return {name: value if isinstance(value, Covariate) else Covariate(value) for name, value in given}
 
 
@@ -54,16 +55,16 @@ def check_covariates(spec: ModelSpec, asked: Mapping[str, Covariate], faults: Fa
             faults.add(f"covariate {name!r} is not in the model", remedy)
         elif name in RESERVED:
             faults.add(f"covariate {name} bears the name of a part of measures", "Rename it")
-        if isinstance(covariate.law, str) and covariate.law not in LAWS:
+        if not isinstance(covariate.law, tuple | list) and covariate.law not in LAWS:
             remedy = f"Use {', '.join(LAWS)} or a tuple of levels"
             faults.add(f"the law {covariate.law!r} of covariate {name} is unknown", remedy)
-        if not isinstance(covariate.law, str) and len(set(covariate.law)) < 2:
+        if isinstance(covariate.law, tuple | list) and len(set(covariate.law)) < 2:
             faults.add(f"covariate {name} has fewer than two levels", "Name them all")
         if covariate.level not in LEVELS:
             faults.add(f"the level {covariate.level!r} of covariate {name} is unknown",
                        f"Use one of {', '.join(LEVELS)}")  # fmt: skip
-        if not 0 < covariate.share < 1:
-            faults.add(f"the share of covariate {name} is {covariate.share:g}",
+        if not (is_number(covariate.share) and 0 < covariate.share < 1):
+            faults.add(f"the share of covariate {name} is {shown(covariate.share)}",
                        "Give a number between 0 and 1")  # fmt: skip
     for name in spec.names:
         if name != covariate_of(name) and covariate_of(name) not in asked:

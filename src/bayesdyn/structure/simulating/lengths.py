@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdyn.errors import FaultList
+from bayesdyn.structure.language.numbers import is_number, is_whole, shown
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,12 @@ def check_lengths(argument: str, asked: Lengths, faults: FaultList) -> None:
             if counts.ndim != 1 or not counts.size or not all(map(is_count, counts.tolist())):
                 faults.add(f"{argument}: the observed counts are no list of whole numbers from 1 up", _FORMS)
         case NegativeBinomial():
-            above = asked.mean - asked.least
+            above = asked.mean - asked.least if is_number(asked.mean) and is_count(asked.least) else np.nan
             if not is_count(asked.least):
                 faults.add(f"{argument}: least is {asked.least!r}", "Give a whole number from 1 up")
+            elif not (is_number(asked.mean) and is_number(asked.sd)):
+                faults.add(f"{argument}: mean {shown(asked.mean)}, SD {shown(asked.sd)}",
+                           "Give two numbers")  # fmt: skip
             elif not above > 0:
                 faults.add(f"{argument}: the mean {asked.mean:g} is not above the least, {asked.least}",
                            "Raise the mean")  # fmt: skip
@@ -91,7 +95,7 @@ def draw_length(asked: Lengths, rng: np.random.Generator) -> int:
 
 def is_count(value: object) -> bool:
     """Return whether a value is a whole number from 1 up."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 1
+    return is_whole(value) and value >= 1
 
 
 _FORMS = "Give a whole number from 1 up, a range (low, high), Observed([...]) or NegativeBinomial(mean, sd)"

@@ -7,9 +7,11 @@ import numpy as np
 
 from bayesdyn.errors import FaultList
 from bayesdyn.structure.language.blocks import residual_blocks
+from bayesdyn.structure.language.numbers import is_number, shown
 from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.language.terms import effect_names
 from bayesdyn.structure.language.words import did_you_mean, sentence
+from bayesdyn.structure.simulating.asked import mapping_of
 
 type Numbers = float | Mapping[str, float]
 type Pairs = float | Mapping[tuple[str, str], float]
@@ -74,14 +76,16 @@ def covariances(
     """Return the covariances that were asked for; note unknown names and matrices that are none."""
     residual, start = _residuals(spec, endogenous, spreads, faults)
     levels = {}
-    for argument, given in (("group_sd", spreads.group_sd), ("group_corr", spreads.group_corr)):
+    group_sd = mapping_of("group_sd", spreads.group_sd, "groups to SDs", faults)
+    group_corr = mapping_of("group_corr", spreads.group_corr, "groups to correlations", faults)
+    for argument, given in (("group_sd", group_sd), ("group_corr", group_corr)):
         for name in given:
             if name not in spec.crossed:
                 _unknown(argument, name, spec.crossed, faults)
     asked: list[tuple[str, Numbers | None, Pairs]] = [
         ("dyad", spreads.dyad_sd, spreads.dyad_corr),
         ("session", spreads.session_sd, spreads.session_corr),
-        *((name, spreads.group_sd.get(name), spreads.group_corr.get(name, _CORR)) for name in spec.crossed),
+        *((name, group_sd.get(name), group_corr.get(name, _CORR)) for name in spec.crossed),
     ]
     for group, sds, corrs in asked:
         names = effect_names(spec, group)
@@ -120,13 +124,18 @@ def _sds(
 ) -> np.ndarray:
     """Return (names,) standard deviations; ``usual`` are the defaults."""
     given = _by_name(asked, names)
-    sd = np.array([given.get(name, value) for name, value in zip(names, usual, strict=True)], dtype=float)
+    sd = np.array(
+        [
+            given[name] if is_number(given.get(name)) else value
+            for name, value in zip(names, usual, strict=True)
+        ]
+    )
     for name, value in given.items():
         if name not in names:
             _unknown(argument, name, names, faults)
-        elif not (np.isfinite(value) and value >= least):
+        elif not is_number(value) or value < least:
             remedy = "Give a number above 0" if least else "Give 0 or a number above it"
-            faults.add(f"{argument} of {name} is {value:g}", remedy)
+            faults.add(f"{argument} of {name} is {shown(value)}", remedy)
     return sd
 
 
@@ -140,10 +149,10 @@ def _correlations(
     """Return the (names, names) correlation matrix, 0 where ``freed`` says that the model has none."""
     free = np.ones((len(names), len(names)), dtype=bool) if freed is None else freed
     usual = _CORR if isinstance(asked, Mapping) else asked
+    if not is_number(usual) or not -1 < usual < 1:
+        faults.add(f"{argument} is {shown(usual)}", "Give a number between -1 and 1")
+        return np.eye(len(names))
     corr = np.where(free, usual, 0.0) * (1 - np.eye(len(names))) + np.eye(len(names))
-    if not -1 < usual < 1:
-        faults.add(f"{argument} is {usual:g}", "Give a number between -1 and 1")
-        return corr
     for pair, value in asked.items() if isinstance(asked, Mapping) else ():
         if not (isinstance(pair, tuple) and len(pair) == 2) or pair[0] == pair[1]:
             faults.add(f"{argument} of {pair!r}", "Name two different effects in a tuple")
@@ -157,10 +166,11 @@ def _correlations(
         if not free[a, b]:
             faults.add(f"{argument} of {pair[0]} and {pair[1]}: the model fixes it at 0",
                        f"Write {pair[0]} ~~ {pair[1]} in the model")  # fmt: skip
-        elif not -1 < value < 1:
-            faults.add(f"{argument} of {pair[0]} and {pair[1]} is {value:g}",
+        elif not is_number(value) or not -1 < value < 1:
+            faults.add(f"{argument} of {pair[0]} and {pair[1]} is {shown(value)}",
                        "Give a number between -1 and 1")  # fmt: skip
-        corr[a, b] = corr[b, a] = value
+        else:
+            corr[a, b] = corr[b, a] = value
     if not faults.faults and len(names) and np.linalg.eigvalsh(corr)[0] <= _LEAST:
         faults.add(f"{argument}: no such correlations can hold together", "Move them towards 0")
     return corr

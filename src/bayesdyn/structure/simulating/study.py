@@ -14,9 +14,11 @@ from bayesdyn.structure.data.timing import excess_time, usual_time
 from bayesdyn.structure.language.blocks import check_blocks
 from bayesdyn.structure.language.laws import endogenous_of, with_default_laws
 from bayesdyn.structure.language.model_file import check_names
+from bayesdyn.structure.language.numbers import is_number, shown
 from bayesdyn.structure.language.spec import BUILT_IN_COVARIATES, ModelSpec
 from bayesdyn.structure.language.terms import check_terms, effect_names, tabulate
 from bayesdyn.structure.language.words import did_you_mean
+from bayesdyn.structure.simulating.asked import mapping_of
 from bayesdyn.structure.simulating.covariates import (
     Covariate,
     check_covariates,
@@ -129,7 +131,7 @@ def plan_study(
     check_lengths("sessions", size.sessions, faults)
     check_lengths("exchanges", size.exchanges, faults)
     _check_groups(spec, size, faults)
-    given = described(covariates)
+    given = described(mapping_of("covariates", covariates, "names to laws", faults))
     before = len(faults.faults)
     check_covariates(spec, given, faults)
     coded = with_contrasts(spec, given, faults) if len(faults.faults) == before else spec
@@ -142,11 +144,14 @@ def plan_study(
     full = with_default_laws(coded, constructs)
     endogenous = endogenous_of(full, constructs)
     used = tuple(name for name in coded.names if name in outside)
-    asked = dict(truth or {})
+    asked = dict(mapping_of("truth", truth, "paths or labels to numbers", faults))
     decay = _decay(full, asked, faults)
     path = coefficients(full, used, asked, faults)
     check_blocks(full, endogenous, faults)
     check_terms(full, used, faults)
+    if spreads is not None and not isinstance(spreads, Spreads):
+        faults.add(f"spreads is {spreads!r}", "Give Spreads(residual_sd=..., ...)")
+        spreads = None
     covs = covariances(full, endogenous, spreads or Spreads(), faults)
     return Plan(full, constructs, endogenous, used, given, path, decay, covs, size)
 
@@ -234,13 +239,15 @@ def _decay(spec: ModelSpec, truth: dict[str, float], faults: FaultList) -> float
     if not spec.time:
         return 0.0
     decay = truth.pop("decay", _DECAY)
-    if not (np.isfinite(decay) and decay >= 0):
-        faults.add(f"truth for 'decay' is {decay:g}", "Give 0 or a number above it")
+    if not is_number(decay) or decay < 0:
+        faults.add(f"truth for 'decay' is {shown(decay)}", "Give 0 or a number above it")
+        return _DECAY
     return decay
 
 
 def _check_groups(spec: ModelSpec, size: Size, faults: FaultList) -> None:
-    for name, count in size.groups.items():
+    groups = mapping_of("groups", size.groups, "groups to numbers of them", faults)
+    for name, count in groups.items() if is_count(size.dyads) else ():
         if name not in spec.crossed:
             near = did_you_mean(name, spec.crossed)
             faults.add(f"groups names {name!r}, by which nothing varies", near or f"Write (1 | {name})")

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesdyn.errors import FaultList
+from bayesdyn.structure.language.numbers import is_number, shown
 from bayesdyn.structure.language.priors import lag_class
 from bayesdyn.structure.language.spec import ModelSpec, Path
 from bayesdyn.structure.language.terms import effect_names
@@ -44,8 +45,9 @@ def coefficients(
         path = names.get(name)
         if path is not None and path.fixed is not None:
             faults.add(f"truth for {name!r}: the model fixes it at {path.fixed:g}", "Change the model")
-        if not np.isfinite(value):
-            faults.add(f"truth for {name!r} is {value:g}", "Give a finite number")
+        if not is_number(value):
+            faults.add(f"truth for {name!r} is {shown(value)}", "Give a finite number")
+            continue
         key = path.label or name if path is not None else name
         if chosen.setdefault(key, float(value)) != value:
             faults.add(f"truth for {key!r} is {chosen[key]:g} and {value:g}",
