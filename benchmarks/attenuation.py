@@ -5,7 +5,7 @@
 One simulated study of a moderation by rapport (two predictors, one outcome, 30 exchanges a session, four
 sessions a dyad): the same true scores at every reliability, from .95 to .3 for all constructs. Fitted twice
 by sweeps, with scores as they are (``none``) and with their errors (``known``). Draws the figure of
-docs/engines.md; the last line is one JSON object.
+README.md; the last line is one JSON object.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def drawn(found: dict[str, list[dict[str, float]]], exchanges: int) -> Figure:
     axes.set_xlabel("reliability of every score")
     axes.set_ylabel("moderation of empathy by rapport")
     axes.set_title(f"{exchanges:,} exchanges; posterior means, equal-tailed 95 % intervals", fontsize=9)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0.0, 0.93))
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
