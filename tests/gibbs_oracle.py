@@ -35,6 +35,8 @@ def reference_density(sweep):
             factor = spreads.factor_of(unknowns.factors[name], sweep.priors[name][0])
             values[f"{name}_raw"] = jnp.linalg.solve(factor, effect.T).T
             jacobian = jacobian - len(effect) * jnp.sum(jnp.log(jnp.diag(factor)))
+        if unknowns.raters:
+            values |= _raters(sweep, unknowns.raters)
         if "latent_raw" in names:
             latent = states.reshape(len(states), -1)[:, sweep.lanes.place].T
             raw = (latent - data["latent_centre"]) / data["latent_spread"]
@@ -44,3 +46,18 @@ def reference_density(sweep):
         return density.log_density(point, *of_density) + jacobian
 
     return jax.jit(at)
+
+
+def _raters(sweep, raters):
+    """Return the raters' numbers as PyMC has them: all constructs' in one array, by rater first."""
+    rated = sweep.problem.rated_by
+    parts = [sweep.integrated[name].measured.parts(raters[name]) for name in sweep.problem.constructs]
+    every = {name: [part[name] for part in parts if name in part] for name in {n for p in parts for n in p}}
+    found = {name: jnp.concatenate(of_constructs) for name, of_constructs in every.items()}
+    places = jnp.zeros(rated.present.shape)
+    drawn = rated.rho_priors[..., 0] > 0
+    for c, part in enumerate(parts):
+        places = places.at[np.flatnonzero(drawn[:, c]), c].set(part["reliability_raw"])
+    found["reliability_raw"] = places[np.nonzero(drawn)]
+    normals = ("severity_raw", "discrimination_raw")
+    return {name if name in normals else f"{name}_logodds__": value for name, value in found.items()}

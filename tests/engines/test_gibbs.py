@@ -15,20 +15,35 @@ from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.engines.gibbs.term_parts import parts_of
 from bayesdyn.structure.problem import prepare
 from gibbs_oracle import reference_density
+from joint_measures import rated_measures
 
-MODELS = ("chen2026", "chen2026_within")
+MODELS = ("chen2026", "chen2026_within", "joint")
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def case(request):
-    spec = bd.load_model(request.param)
+def known_problem(model):
+    spec = bd.load_model(model)
     measures, _ = bd.simulate(
         spec, dyads=4, sessions=2, exchanges=(5, 9), missing=0.1, kappa_sd=0.2,
         error_corr=0.7 * np.eye(6) + 0.3, random_seed=3,
     )  # fmt: skip
+    return prepare(measures, spec, "known")
+
+
+def joint_problem():
+    """A coder of some exchanges and three LLMs; token variance, replicates; a fifth of all cells unrated."""
+    spec, measures = rated_measures()
+    corr = np.array([[1.0, 0.4], [0.4, 1.0]])
+    return prepare(measures.assign(error_corr=(("construct", "construct2"), corr)), spec, "joint")
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def case(request):
+    problem = {"joint": joint_problem}.get(request.param, lambda: known_problem(request.param))()
     with jax.enable_x64(True):
-        sweep = Sweep(prepare(measures, spec, "known"))
+        sweep = Sweep(problem)
         state, rows = start(sweep, 1, 0), sweep.rows()
+        for one in sweep.integrated.values():
+            rows = one.scored(state.unknowns, rows)
         noise = jax.random.normal(jax.random.key(3), state.states.shape)
         states = state.states + 0.3 * noise * sweep.lanes.filled
         yield sweep, rows, state.unknowns, states, reference_density(sweep)
@@ -138,7 +153,9 @@ def test_moves_are_on_the_reference_density_with_states_integrated_out(case):
             value, slope = found.slope_at(point)
             ours.append(float(value))
             # By the logs of what is left of the variances: their part of the Jacobian.
-            theirs.append(float(dense(found.unknowns_at(point)) + point[1] + point[1 + len(one.block)]))
+            at = one.measured.moves.size
+            logs = point[at] + point[at + len(one.block)]
+            theirs.append(float(dense(found.unknowns_at(point)) + logs))
             if k == 2:
                 step = 1e-5
                 along = rng.standard_normal(one.size)

@@ -88,7 +88,7 @@ def prior_numbers(sweep, count, seed):
         effects[name] = np.einsum("nij,ngj->ngi", factor, rng.standard_normal((count, groups, size)))
     level = rng.standard_normal((count, len(sweep.model.own)))  # the prior of means is normal(0, 1)
     raw = rng.standard_normal((count, len(sweep.problem.constructs)))
-    unknowns = Unknowns(*jax.tree.map(jnp.asarray, (free, level, effects, factors, raw)))
+    unknowns = Unknowns(*jax.tree.map(jnp.asarray, (free, level, effects, factors, raw, {})))
     return np.asarray(jax.vmap(lambda one: numbers(sweep, one)[0])(unknowns))
 
 

@@ -33,6 +33,7 @@ def start(sweep: Sweep, seed: int, chain: int) -> State:
         effects,
         factors,
         jnp.asarray(0.1 * rng.standard_normal(len(problem.constructs))),
+        _raters(sweep, rng),
     )
     states = sweep.lanes.laid(np.where(problem.rated, problem.score, 0.0))
     key = jax.random.fold_in(jax.random.key(seed), chain)
@@ -49,6 +50,14 @@ class Totals(NamedTuple):
 
     first: jax.Array
     second: jax.Array
+
+
+def _raters(sweep: Sweep, rng: np.random.Generator) -> dict[str, jax.Array]:
+    """Return the numbers of each construct's raters, near those of the middle of their priors."""
+    if sweep.problem.rated_by is None:
+        return {}
+    sizes = {name: one.measured.moves.size for name, one in sweep.integrated.items()}
+    return {name: jnp.asarray(0.1 * rng.standard_normal(size)) for name, size in sizes.items()}
 
 
 def run_block(

@@ -113,8 +113,6 @@ def obstacles(problem: Problem) -> list[str]:
         found.append("residual SDs that vary (sigma)")
     if spec.centring == "grand":
         found.append('centering = "grand"')
-    if problem.measurement == "joint":
-        found.append('measurement "joint"')
     if found:
         return found
     names = problem.constructs

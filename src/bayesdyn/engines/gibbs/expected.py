@@ -21,9 +21,9 @@ from bayesdyn.engines.gibbs.term_parts import Part
 
 
 class Slopes(NamedTuple):
-    """Slopes by kappa, the coefficients (F,), and the precisions (V, V) of innovations and of starts."""
+    """Slopes by what errors go with (K,), coefficients (F,), precisions (V, V) of innovations and starts."""
 
-    kappa: jax.Array
+    errors: jax.Array
     free: jax.Array
     later: jax.Array
     start: jax.Array
@@ -55,6 +55,18 @@ def slope_of_errors(errors: Errors, score: jax.Array, moments: Moments) -> jax.A
     if errors.others is None:
         return slope
     return slope - 0.5 * dot(errors.others, moments.mean - score)
+
+
+def slopes_of_scores(
+    errors: Errors, score: jax.Array, rated: jax.Array, moments: Moments
+) -> tuple[jax.Array, jax.Array]:
+    """Return the slopes (T, L) of the expected log density of scores by each score, and by its log se."""
+    away = moments.mean - score
+    squared = moments.second - score * (moments.mean + away)
+    by_score, by_log_se = errors.weight * away, errors.weight * squared
+    if errors.others is not None:
+        by_score, by_log_se = by_score - errors.others, by_log_se - errors.others * away
+    return by_score, by_log_se - rated
 
 
 class Products:

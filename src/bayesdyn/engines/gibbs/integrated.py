@@ -3,9 +3,10 @@
 Given states, 240,000 exchanges tell an error variance, a residual variance and paths to a thousandth; what
 the scores tell is far less, and a chain that draws each given the other creeps. So before a construct's
 states are drawn, everything that they enter with moves on the density in which they are integrated out, given
-all other constructs' states: the scale of their errors (kappa), their row of the residuals' and of the
-starts' covariance, the coefficients of the terms that hold them (partial collapsing: van Dyk & Park 2008, J.
-Amer. Statist. Assoc. 103, 790-796). The states are redrawn at once, as validity asks.
+all other constructs' states: what their errors go with (kappa, or with ``joint`` their raters' parameters),
+their row of the residuals' and of the starts' covariance, the coefficients of the terms that hold them
+(partial collapsing: van Dyk & Park 2008, J. Amer. Statist. Assoc. 103, 790-796). The states are redrawn at
+once, as validity asks.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +27,6 @@ from bayesdyn.engines.gibbs.expected import (
     expected_square,
     expected_start,
     slope_of_coefficients,
-    slope_of_errors,
     slope_of_row,
     without_states,
 )
@@ -40,6 +40,7 @@ from bayesdyn.engines.gibbs.hamiltonian import (
     whitener,
 )
 from bayesdyn.engines.gibbs.lanes import dot
+from bayesdyn.engines.gibbs.measured import Measured, measured
 from bayesdyn.engines.gibbs.model import Model, Unknowns
 from bayesdyn.engines.gibbs.scalar_chains import moments
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
@@ -52,9 +53,9 @@ _NEARLY_NORMAL = 5000
 
 
 class Point(NamedTuple):
-    """Where a move is: kappa by its prior SD, rows (:mod:`.conditional`) of two covariances, coefficients."""
+    """Where a move is: what errors go with, rows (:mod:`.conditional`) of two covariances, coefficients."""
 
-    kappa_raw: jax.Array
+    errors: jax.Array
     residual: jax.Array
     start: jax.Array
     free: jax.Array
@@ -116,10 +117,15 @@ class Integrated:
         pick = model.paths.pick > 0
         return np.flatnonzero(pick.any(axis=0) & ~(pick & ~inside[:, None]).any(axis=0))
 
+    @cached_property
+    def measured(self) -> Measured:
+        """Return how the construct is measured."""
+        return measured(self.model.problem, self.c)
+
     @property
     def size(self) -> int:
         """Return how many numbers move."""
-        return 1 + len(self.block) + len(self.model.own) + len(self.free)
+        return self.measured.moves.size + len(self.block) + len(self.model.own) + len(self.free)
 
     def _split(self, unknowns: Unknowns) -> tuple[Point, Others, Others]:
         def of(name: str, place: int) -> tuple[jax.Array, Others]:
@@ -128,11 +134,11 @@ class Integrated:
 
         residual, by_block = of(self.residual, self.block.index(self.place))
         start, by_start = of("start", self.place)
-        point = Point(unknowns.kappa_raw[self.c, None], residual, start, unknowns.free[self.free])
+        point = Point(self.measured.of(unknowns), residual, start, unknowns.free[self.free])
         return point, by_block, by_start
 
     def _point(self, values: jax.Array) -> Point:
-        ends = np.cumsum([1, len(self.block), len(self.model.own)])
+        ends = np.cumsum([self.measured.moves.size, len(self.block), len(self.model.own)])
         return Point(*jnp.split(values, ends))
 
     def density(
@@ -156,11 +162,11 @@ class Integrated:
         begin, by_block, by_start = self._split(unknowns)
         block = np.ix_(self.block, self.block)
 
-        def law(values: jax.Array) -> tuple[jax.Array, jax.Array, Precisions]:
+        def law(values: jax.Array) -> tuple[jax.Array, Precisions]:
             point = self._point(values)
             inside = later.at[block].set(conditional.precision(point.residual, by_block))
             start = conditional.precision(point.start, by_start)
-            return point.kappa_raw[0], point.free - begin.free, Precisions(inside, start)
+            return point.free - begin.free, Precisions(inside, start)
 
         def rest(values: jax.Array) -> jax.Array:
             point = self._point(values)
@@ -171,13 +177,13 @@ class Integrated:
             return value + self._log_prior(point, unknowns)
 
         def slope_at(values: jax.Array) -> tuple[jax.Array, jax.Array]:
-            at, back = jax.vjp(law, values)
-            kappa = unknowns.kappa_raw.at[self.c].set(at[0])
-            moved = changed(change, parts, at[1], rows.later)
-            value, slopes = self.log_scores(kappa, moved, parts, at[2], columns, rows)
+            (far, precisions), back = jax.vjp(law, values)
+            moved = changed(change, parts, far, rows.later)
+            at = self.measured.put(unknowns, self._point(values).errors)
+            value, slopes = self.log_scores(at, moved, parts, precisions, columns, rows)
             known, slope = jax.value_and_grad(rest)(values)
-            (through,) = back((slopes.kappa, slopes.free, Precisions(slopes.later, slopes.start)))
-            return value + known, slope + through
+            (through,) = back((slopes.free, Precisions(slopes.later, slopes.start)))
+            return value + known, (slope + through).at[: len(slopes.errors)].add(slopes.errors)
 
         def unknowns_at(values: jax.Array) -> Unknowns:
             point = self._point(values)
@@ -185,8 +191,7 @@ class Integrated:
                 self.residual: spreads.point_of(conditional.joined(point.residual, by_block)),
                 "start": spreads.point_of(conditional.joined(point.start, by_start)),
             }
-            return unknowns._replace(
-                kappa_raw=unknowns.kappa_raw.at[self.c].set(point.kappa_raw[0]),
+            return self.measured.put(unknowns, point.errors)._replace(
                 free=unknowns.free.at[self.free].set(point.free),
                 factors={**unknowns.factors, **factors},
             )
@@ -210,7 +215,7 @@ class Integrated:
             (K, K) precision, and as :func:`.hamiltonian.hamiltonian` takes them.
         """
         held = np.ones(self.size)
-        held[0] = float(self.model.problem.kappa_sd[self.c] > 0)
+        held[: self.measured.moves.size] = self.measured.moves
         factor = whitener(metric) * held[:, None]
         # Few exchanges leave densities far from normal, where a long step would stick.
         splitting = TWO_STAGE if len(self.model.problem.t) >= _NEARLY_NORMAL else leapfrogs(3)
@@ -232,19 +237,21 @@ class Integrated:
 
     def log_scores(
         self,
-        kappa_raw: jax.Array,
+        unknowns: Unknowns,
         change: Change,
         parts: list[Part],
         precisions: Precisions,
         columns: Columns,
         rows: Rows,
     ) -> tuple[jax.Array, Slopes]:
-        """Return the log density of scores and other states, and its slopes by kappa_raw and the law.
+        """Return the log density of scores and other states, and its slopes.
 
-        It lacks the determinants of the laws' covariances.
+        Of the unknowns only those of the measurement enter; the law is given by the other parameters. The
+        density lacks the determinants of the laws' covariances.
         """
-        problem = self.model.problem
-        errors = self.states.errors(self.c, kappa_raw * problem.kappa_sd, columns, rows)
+        scored = self.measured.scored(self.measured.of(unknowns), rows)
+        rows, kappa = scored.rows, unknowns.kappa_raw * self.model.problem.kappa_sd
+        errors = self.states.errors(self.c, kappa, columns, rows)
         weighted = self.states.weighted(change, precisions.later)
         chain = _kept(self.states.chain(self.c, change, weighted, rows, precisions.start, errors))
         chain, _, _ = self.states.latent(self.c, chain, columns.now[self.c])
@@ -258,18 +265,20 @@ class Integrated:
         for v in self.block:
             of_row = of_row.at[v].set(expected_square(change, v, self.place, products))
         by_start = expected_start(change, self.place, found, self.states.lanes.first)
-        by_kappa = slope_of_errors(errors, score, found)
-        rated, sd = problem.rated[:, self.c].sum(), problem.kappa_sd[self.c]
-        value = value - 0.5 * rated * sd * kappa_raw[self.c]
         free = slope_of_coefficients(parts, len(self.free), products)
         later = slope_of_row(self.place, self.block, row, of_row)
-        return value, Slopes(sd * (by_kappa - 0.5 * rated), free, later, -0.5 * by_start)
+        slopes = Slopes(scored.slope(errors, found), free, later, -0.5 * by_start)
+        return value + scored.beside, slopes
+
+    def scored(self, unknowns: Unknowns, rows: Rows) -> Rows:
+        """Return the constants of the exchanges with the construct's scores at the unknowns."""
+        return self.measured.scored(self.measured.of(unknowns), rows).rows
 
     def _log_prior(self, point: Point, unknowns: Unknowns) -> jax.Array:
-        """Return the log prior of kappa and of the coefficients: -inf where the lags are not stable."""
+        """Return the log prior of the measurement and of the coefficients: -inf where lags are not stable."""
         paths, at = self.model.paths, self.free
         deviation = (point.free - paths.loc[at]) / paths.sd[at]
-        value = -0.5 * (jnp.sum(point.kappa_raw**2) + jnp.sum(deviation**2))
+        value = self.measured.log_prior(point.errors) - 0.5 * jnp.sum(deviation**2)
         stable = self.model.stable(self.model.path(unknowns.free.at[at].set(point.free)))
         return jnp.where(stable, value, -jnp.inf)
 

@@ -1,5 +1,6 @@
 """A problem's scores and masks where the exchanges stand, and the priors of its covariances."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
@@ -9,24 +10,30 @@ from bayesdyn.engines.gibbs.model import Model
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
 from bayesdyn.engines.gibbs.states import States
 from bayesdyn.engines.gibbs.sums import Rows
+from bayesdyn.engines.raters import Ratings
 from bayesdyn.structure.language.priors import resolve_priors
 from bayesdyn.structure.problem import Problem
 
 
 def rows_of(problem: Problem, lanes: Lanes, noisy: bool, dtype: str) -> Rows:
     """Return the constants of the exchanges; ``noisy``: scores have errors."""
-    laid = lanes.laid
-    rated = laid(problem.rated.astype(float))
-    precision = rated * laid(1 / problem.se) if noisy else np.zeros_like(rated)
-    values = (
-        laid(problem.covariate),
-        laid(problem.covariate[problem.previous] * (problem.previous >= 0)[:, None]),
-        laid((problem.previous >= 0).astype(float)),
-        laid(np.where(problem.rated, problem.score, 0.0)),
-        precision,
-        rated,
+
+    def laid(values: NDArray[np.float64]) -> jax.Array:
+        return jnp.asarray(lanes.laid(values), dtype)
+
+    ratings, by = None, problem.rated_by
+    if by is not None:
+        every = Ratings(by.value, by.q, by.noise, by.mask)
+        ratings = Ratings(*(laid(np.moveaxis(value, 1, 2)) for value in every))
+    return Rows(
+        covariate=laid(problem.covariate),
+        covariate_lag=laid(problem.covariate[problem.previous] * (problem.previous >= 0)[:, None]),
+        later=laid((problem.previous >= 0).astype(float)),
+        score=laid(np.where(problem.rated, problem.score, 0.0)),
+        precision=laid(problem.rated / problem.se if noisy else np.zeros_like(problem.se)),
+        rated=laid(problem.rated.astype(float)),
+        ratings=ratings,
     )
-    return Rows(*(jnp.asarray(value, dtype) for value in values))
 
 
 def states_of(model: Model, lanes: Lanes, noisy: bool) -> States:

@@ -40,6 +40,9 @@ class Unknowns(NamedTuple):
         of group.
     kappa_raw
         (C,) kappa by its prior SD.
+    raters
+        With ``joint``: (K,) numbers that tell the raters' parameters (:mod:`.measured`), by construct; else
+        empty.
     """
 
     free: jax.Array
@@ -47,6 +50,7 @@ class Unknowns(NamedTuple):
     effects: dict[str, jax.Array]
     factors: dict[str, jax.Array]
     kappa_raw: jax.Array
+    raters: dict[str, jax.Array]
 
 
 class Law(NamedTuple):

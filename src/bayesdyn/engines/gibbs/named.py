@@ -7,8 +7,10 @@ import xarray as xr
 
 from bayesdyn.engines.common import coordinates
 from bayesdyn.engines.gibbs import spreads
+from bayesdyn.engines.gibbs.measured import RatedScores
 from bayesdyn.engines.gibbs.model import Unknowns
 from bayesdyn.engines.gibbs.sweep import Kept, Sweep
+from bayesdyn.structure.data.rated import RATER_NAMES
 
 
 def posterior_of(sweep: Sweep, unknowns: Unknowns, effects: bool = True) -> xr.Dataset:
@@ -45,6 +47,7 @@ def posterior_of(sweep: Sweep, unknowns: Unknowns, effects: bool = True) -> xr.D
         found[f"{name}_cov"] = ((f"{name}_effect", f"{name}_effect2"), covs[name])
     if sweep.noisy:
         found["kappa"] = (("construct",), unknowns.kappa_raw * problem.kappa_sd)
+    found |= _raters(sweep, unknowns)
     dataset = xr.Dataset({name: (("chain", "draw", *dims), value) for name, (dims, value) in found.items()})
     coords = {name: values for name, values in coordinates(problem).items() if name in dataset.dims}
     return dataset.assign_coords({"chain": np.arange(lead[0]), "draw": np.arange(lead[1]), **coords})
@@ -56,6 +59,22 @@ def stats_of(sweep: Sweep, kept: Kept) -> xr.Dataset:
     return xr.Dataset(
         {"acceptance": (("chain", "draw", "move"), accepted)}, coords={"move": list(sweep.moves)}
     )
+
+
+def _raters(sweep: Sweep, unknowns: Unknowns) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Return the raters' parameters by name, with their dims; empty where there are no raters."""
+    if sweep.problem.rated_by is None:
+        return {}
+    every = []
+    for c, name in enumerate(sweep.problem.constructs):
+        drawn = jnp.asarray(unknowns.raters[name])
+        at = RatedScores(sweep.problem.rated_by.of(c), name, c).raters
+        every.append(jax.vmap(jax.vmap(at))(drawn)._asdict())
+    both = {name: np.concatenate([np.asarray(one[name]) for one in every], axis=-1) for name in every[0]}
+    return {
+        name: (("rater", "construct") if name in RATER_NAMES else ("construct",), value)
+        for name, value in both.items()
+    }
 
 
 def _covariances(points: np.ndarray, size: int) -> np.ndarray:

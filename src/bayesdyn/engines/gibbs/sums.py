@@ -1,5 +1,6 @@
 """What the states say to everything else: cross-products of the columns by session, and the starts."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 from bayesdyn.engines.gibbs.expansion import Expansion, Primitive
 from bayesdyn.engines.gibbs.lanes import Lanes, before
 from bayesdyn.engines.gibbs.packing import Packing
+from bayesdyn.engines.raters import Ratings
 
 
 class Rows(NamedTuple):
@@ -21,15 +23,19 @@ class Rows(NamedTuple):
     later
         (T, L) 1 where an exchange has one before it, 0 at starts and idle places.
     score, precision, rated
-        (C, T, L) scores, 1 / se, and 1 where rated; 0 elsewhere.
+        (C, T, L) scores, 1 / se, and 1 where rated; 0 elsewhere. With ``joint`` they are those at the
+        raters' present parameters.
+    ratings
+        (C, R, T, L) with ``joint``.
     """
 
     covariate: jax.Array
     covariate_lag: jax.Array
     later: jax.Array
-    score: jax.Array
-    precision: jax.Array
+    score: jax.Array | tuple[jax.Array, ...]
+    precision: jax.Array | tuple[jax.Array, ...]
     rated: jax.Array
+    ratings: Ratings[jax.Array] | None = None
 
 
 class Columns(NamedTuple):
@@ -44,7 +50,7 @@ class Columns(NamedTuple):
     def put(self, c: int, states: jax.Array) -> "Columns":
         """Return the columns with other states of a construct."""
         earlier = jax.lax.optimization_barrier(before(states))
-        return Columns(_put(self.now, c, states), _put(self.lag, c, earlier))
+        return Columns(put(self.now, c, states), put(self.lag, c, earlier))
 
 
 class Sums(NamedTuple):
@@ -99,5 +105,7 @@ def sums(
     return Sums(gram, jnp.stack(starts, axis=1).astype(jnp.float64))
 
 
-def _put(values: tuple[jax.Array, ...], c: int, value: jax.Array) -> tuple[jax.Array, ...]:
-    return (*values[:c], value, *values[c + 1 :])
+def put(values: Iterable[jax.Array], c: int, value: jax.Array) -> tuple[jax.Array, ...]:
+    """Return arrays of the constructs with another one of construct c."""
+    every = tuple(values)
+    return (*every[:c], value, *every[c + 1 :])

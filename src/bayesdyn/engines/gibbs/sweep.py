@@ -193,6 +193,8 @@ class Sweep:
         law, precisions = law_of(unknowns), self.precisions(self.factors(unknowns))
         innovations = _kept(moves.innovations(law, columns, rows))
         chances, curvature = {}, {}
+        for one in self.integrated.values():
+            rows = one.scored(unknowns, rows)
         for c, own in zip(moves.moved, jax.random.split(key, len(moves.moved)), strict=True):
             name, (of_move, of_draw) = self.problem.constructs[c], jax.random.split(own)
             change = _kept(moves.change(c, law, innovations, columns, rows))
@@ -202,7 +204,7 @@ class Sweep:
                 density = one.density(unknowns, precisions.later, change, parts, columns, rows)
                 metric = state.steps.metric[name]
                 unknowns, far, moved = one.move(of_move, unknowns, density, metric, jnp.exp(step), probe)
-                change = changed(change, parts, far, rows.later)
+                change, rows = changed(change, parts, far, rows.later), one.scored(unknowns, rows)
                 chances[_moves_of(name)], curvature[name] = moved.chance, moved.curvature
                 law, precisions = law_of(unknowns), self.precisions(self.factors(unknowns))
             errors = moves.errors(c, self.kappa(unknowns), columns, rows)

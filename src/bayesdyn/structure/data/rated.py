@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -82,6 +82,18 @@ class Rated:
         A part of that is error in LLMs, so their discrimination is below the humans' 1.
         """
         return self.present & ~self.human[:, None] & (self.by_humans & ~self.free)
+
+    def of(self, c: int) -> "Rated":
+        """Return the ratings of one construct, which stay arrays of as many axes."""
+        by_exchange = ("value", "q", "noise", "mask")
+        by_rater = ("present", "anchor", "rho_prior")
+        by_construct = ("free", "own_rho", "shared_prior", "tokens")
+        return replace(
+            self,
+            **{name: getattr(self, name)[:, :, [c]] for name in by_exchange},
+            **{name: getattr(self, name)[:, [c]] for name in by_rater},
+            **{name: getattr(self, name)[[c]] for name in by_construct},
+        )
 
     def same_raters(self, other: "Rated | None") -> bool:
         """Return whether the two differ in nothing but who rated what how."""
