@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.stats import norm
 
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.jax_density import jax_density
@@ -36,7 +37,9 @@ def reference_density(sweep):
             values[f"{name}_raw"] = jnp.linalg.solve(factor, effect.T).T
             jacobian = jacobian - len(effect) * jnp.sum(jnp.log(jnp.diag(factor)))
         if unknowns.raters:
-            values |= _raters(sweep, unknowns.raters)
+            of_raters, of_probits = _raters(sweep, unknowns.raters)
+            values |= of_raters
+            jacobian = jacobian + of_probits
         if "latent_raw" in names:
             latent = states.reshape(len(states), -1)[:, sweep.lanes.place].T
             raw = (latent - data["latent_centre"]) / data["latent_spread"]
@@ -49,7 +52,10 @@ def reference_density(sweep):
 
 
 def _raters(sweep, raters):
-    """Return the raters' numbers as PyMC has them: all constructs' in one array, by rater first."""
+    """Return the raters' numbers as PyMC has them: all constructs' in one array, by rater first.
+
+    And the log Jacobian of its logits by the probits of the sweeps.
+    """
     rated = sweep.problem.rated_by
     parts = [sweep.integrated[name].measured.parts(raters[name]) for name in sweep.problem.constructs]
     every = {name: [part[name] for part in parts if name in part] for name in {n for p in parts for n in p}}
@@ -60,4 +66,12 @@ def _raters(sweep, raters):
         places = places.at[np.flatnonzero(drawn[:, c]), c].set(part["reliability_raw"])
     found["reliability_raw"] = places[np.nonzero(drawn)]
     normals = ("severity_raw", "discrimination_raw")
-    return {name if name in normals else f"{name}_logodds__": value for name, value in found.items()}
+    values, jacobian = {}, 0.0
+    for name, value in found.items():
+        if name in normals:
+            values[name] = value
+            continue
+        below, above = norm.logcdf(value), norm.logcdf(-value)
+        values[f"{name}_logodds__"] = below - above
+        jacobian = jacobian + jnp.sum(norm.logpdf(value) - below - above)
+    return values, jacobian

@@ -1,6 +1,7 @@
 """The two engines on the same small studies: means of paths within .1 posterior SD, SDs within 10 %.
 
-Each option of the language that the sweeps take stands in at least one of the 12 models. At an ESS of at
+Each option of the language that the sweeps take stands in at least one of the 13 models; of ratings the
+raters' own errors are set side by side too. At an ESS of at
 least 4,000 in each, the difference of two means has a Monte Carlo error of .022 SD, that of two SDs of 1.6 %:
 the bounds are four and six of it. Larger differences are a wrong density, not chance.
 """
@@ -14,6 +15,7 @@ import pytest
 
 import bayesdyn as bd
 from bayesdyn.structure.simulating.covariates import Covariate
+from joint_measures import rated_measures
 from small_models import MODERATED, TINY
 
 # These studies have few dyads; that a fit warns of them is tested in tests/fitting.
@@ -44,7 +46,7 @@ paths = '''
 
 @dataclass(frozen=True)
 class Case:
-    """A model, the study that is simulated from it, and how it is fitted."""
+    """A model, the study that is simulated from it, and how it is fitted; with ``joint`` a rated study."""
 
     text: str
     study: dict[str, object] = field(default_factory=dict)
@@ -99,12 +101,23 @@ CASES = {
         model("disclosure ~ empathy + lag(disclosure)\ndisclosure ~ (1 + empathy | therapist) + (1 | dyad)"),
         {"groups": {"therapist": 5}, "dyads": 15},
     ),
+    "ratings of a coder and three LLMs": Case(TINY, fit={"measurement": "joint"}),
 }
+
+
+def rated_study():
+    """A coder of a few exchanges and three LLMs, whose errors correlate between constructs."""
+    corr = np.array([[1.0, 0.4], [0.4, 1.0]])
+    return rated_measures(dyads=10)[1].assign(error_corr=(("construct", "construct2"), corr))
 
 
 def draws_of(fit):
     posterior = fit["posterior"].to_dataset().transpose("chain", "draw", ...)
     paths = {str(n): posterior["path"].sel(path_name=n).values for n in posterior["path_name"].values}
+    if "error_sd" in posterior:
+        raters = posterior["error_sd"].stack(rated=("rater", "construct"))  # noqa: PD013 (xarray)
+        raters = raters.transpose("rated", "chain", "draw")
+        paths |= {f"error_sd {one.rated.item()}": one.values for one in raters}
     return {name: values for name, values in paths.items() if values.std() > 0}
 
 
@@ -113,7 +126,9 @@ def test_the_engines_agree(case):
     asked, given = CASES[case], CASES[case].fit
     spec = bd.load_model(asked.text)
     study = {"dyads": 10, "sessions": 1, "exchanges": 15, "reliability": 0.8, **asked.study}
-    measures, _ = bd.simulate(spec, **study, random_seed=5)
+    measures = (
+        rated_study() if given["measurement"] == "joint" else bd.simulate(spec, **study, random_seed=5)[0]
+    )
     theirs = draws_of(bd.fit(measures, spec, **given, draws=3000, tune=700, chains=4, random_seed=6))
     ours = draws_of(
         bd.fit(

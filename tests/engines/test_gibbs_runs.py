@@ -19,6 +19,7 @@ from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.errors import DataWarning, EngineError
 from bayesdyn.fitting.diagnostics import diagnose
 from bayesdyn.structure.problem import prepare
+from joint_measures import rated_measures
 from small_models import MODERATED
 
 # Few dyads keep these fits quick; that a fit warns of them is tested in tests/fitting.
@@ -42,16 +43,20 @@ def same(one, other):
         np.testing.assert_array_equal(values, other["posterior"][name], err_msg=str(name))
 
 
-def test_a_fit_of_sweeps_has_the_names_of_the_reference(measures, whole):
-    theirs = bd.fit(
-        measures, bd.load_model(MODERATED), measurement="known", draws=4, tune=4, chains=2, random_seed=1
-    )
-    ours, reference = whole["posterior"].to_dataset(), theirs["posterior"].to_dataset()
+def named_alike(one, other):
+    ours, reference = one["posterior"].to_dataset(), other["posterior"].to_dataset()
     assert set(ours.data_vars) == set(reference.data_vars)
     for name, values in reference.data_vars.items():
         assert ours[name].dims == values.dims
         for dim in values.dims[2:]:
             np.testing.assert_array_equal(ours[name][dim], values[dim])
+
+
+def test_a_fit_of_sweeps_has_the_names_of_the_reference(measures, whole):
+    theirs = bd.fit(
+        measures, bd.load_model(MODERATED), measurement="known", draws=4, tune=4, chains=2, random_seed=1
+    )
+    named_alike(whole, theirs)
     assert whole.attrs["engine"] == "jax"
     assert "Gibbs" in whole.attrs["sampler"]
     assert whole["latent"]["latent"].shape == (6, 48, 3)
@@ -123,6 +128,55 @@ def test_latent_scores_are_summed_up_over_every_draw(measures):
     np.testing.assert_allclose(told["mean"], draws.mean("sample"), atol=1e-5)
     np.testing.assert_allclose(told["sd"], draws.std("sample"), atol=1e-5)
     assert (told["sd"] > 0).all()
+
+
+def test_a_fit_of_ratings_has_the_names_of_the_reference_and_goes_on(tmp_path, monkeypatch):
+    spec, measures = rated_measures()
+    run = RUN | {"measurement": "joint"}
+    theirs = bd.fit(measures, spec, measurement="joint", draws=4, tune=4, chains=2, random_seed=1)
+    ours = bd.fit(measures, spec, **run)
+    named_alike(ours, theirs)
+    assert float(np.abs(ours["posterior"]["kappa"]).max()) == 0
+    # A rater without a part stays what the reference says of it; the others move.
+    coder = {"rater": "coder", "construct": "disclosure"}
+    for name, value in (("severity", 0), ("discrimination", 1), ("error_sd", 0), ("shared", 0)):
+        assert (ours["posterior"][name].sel(coder) == value).all()
+    assert (ours["posterior"]["error_sd"].sel(rater="llm1").std("draw") > 0).all()
+    advance, calls = module._Run._advance, []
+
+    def killed(self, *given):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return advance(self, *given)
+
+    monkeypatch.setattr(module._Run, "_advance", killed)
+    with pytest.raises(KeyboardInterrupt):
+        bd.fit(measures, spec, **run, resume=tmp_path)
+    same(ours, bd.fit(measures, spec, **run, resume=tmp_path))
+    assert len(calls) == 5
+    with pytest.raises(EngineError, match="another measures"):
+        bd.fit(measures.assign(rating=measures["rating"] + 0.1), spec, **run, resume=tmp_path)
+
+
+@pytest.mark.parametrize("measurement", ["known", "joint"])
+def test_compiled_sweeps_hold_no_score(measurement):
+    """They are kept on disk: other scores and ratings of the same exchanges give the same program."""
+    spec, measures = rated_measures()
+    rng = np.random.default_rng(1)
+    moved = {
+        name: measures[name] + rng.uniform(0.0, 0.5, measures[name].shape)
+        for name in ("rating", "rating_q", "rating_noise", "score", "se")
+    }
+    given = measures.assign(shift=("construct", [3.0, 3.0]), scale=("construct", [0.8, 0.8]))
+    texts = []
+    with jax.enable_x64(True):
+        for one in (given, given.assign(moved)):
+            sweep = Sweep(prepare(one, spec, measurement))
+            block = jax.jit(partial(run_block, sweep, 2))
+            texts.append(block.lower(jnp.array(True), start(sweep, 3, 0), sweep.rows(), None).as_text())
+            assert not sweep.holds_scores
+    assert texts[0] == texts[1]
 
 
 def test_a_run_stops_when_it_has_what_was_asked(measures):

@@ -61,7 +61,7 @@ def fit(
         not known of the raters, carried forward without feedback (:mod:`bayesdyn.fitting.propagated`); needs
         measures of :func:`bayesdyn.measure`; ``joint``: the ratings' own likelihood in the fit, so that
         raters and structure are learnt together and each informs the other
-        (:mod:`bayesdyn.engines.pymc_raters`); needs the same; ``none``: scores as they are, the usual
+        (:mod:`bayesdyn.engines.raters`); needs the same; ``none``: scores as they are, the usual
         analysis. Missing scores are latent in all. None: what the model file says, and ``known`` where it
         says nothing.
     engine
@@ -91,8 +91,8 @@ def fit(
         With ``propagated``: at how many draws of the rater parameters the model is fitted; each has a warm-up
         of its own, and ``draws`` are dealt among them.
     until
-        With sweeps: stop before ``draws`` when all paths, means, covariances and kappa have at
-        least ``ess`` effective draws (bulk; 400 where only ``rhat`` is given) and an R-hat of at most
+        With sweeps: stop before ``draws`` when all paths, means, covariances, kappa and raters' parameters
+        have at least ``ess`` effective draws (bulk; 400 where only ``rhat`` is given) and an R-hat of at most
         ``rhat`` (1.01), and stop warming up before ``tune`` when the chains have met. Not with
         ``propagated``.
     resume

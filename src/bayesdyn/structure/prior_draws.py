@@ -136,7 +136,7 @@ def draw_prior(problem: Problem, count: int, rng: np.random.Generator) -> xr.Dat
 def draw_raters(
     rated: Rated, count: int, rng: np.random.Generator
 ) -> dict[str, tuple[tuple[str, ...], Floats]]:
-    """Return draws of the raters' parameters by name, dims and values (:mod:`bayesdyn.engines.pymc_raters`).
+    """Return draws of the raters' parameters by name, dims and values (:mod:`bayesdyn.engines.raters`).
 
     ``severity``, ``discrimination``, ``error_sd``, ``shared`` (rater, construct), in units of the true
     score's scale; ``token_weight`` (construct).

@@ -12,7 +12,7 @@ from bayesdyn.structure.components import finite_components
 
 @dataclass(frozen=True)
 class Until:
-    """Stop at a least bulk ESS and a largest R-hat over all paths, means, covariances and kappa."""
+    """Stop at a least bulk ESS and a largest R-hat over all paths, means, covariances, kappa and raters."""
 
     ess: float = 400.0
     rhat: float = 1.01

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import log_ndtr, ndtr
 from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.expected import slope_of_errors, slopes_of_scores
@@ -108,9 +109,10 @@ class GivenScores:
 
 @dataclass(frozen=True)
 class RatedScores:
-    """Ratings of construct c; K unconstrained numbers tell its raters' parameters, Betas by their logits.
+    """Ratings of construct c; K unconstrained numbers tell its raters' parameters, Betas by their probits.
 
-    ``rated`` holds this construct only.
+    ``rated`` holds this construct only. By its logit a share that may be 0 has a long flat tail, in which a
+    chain of short moves stays for hundreds of sweeps; by its probit the tail is a normal's.
     """
 
     rated: Rated
@@ -141,17 +143,17 @@ class RatedScores:
         return dict(zip(self._sizes, jnp.split(values, ends), strict=True))
 
     def log_prior(self, values: jax.Array) -> jax.Array:
-        """Return the log prior, with the Jacobian of the logits."""
+        """Return the log prior, with the Jacobian of the probits."""
         parts, betas = self.parts(values), beta_priors(self.rated)
-        value = -0.5 * sum((jnp.sum(parts[name] ** 2) for name in parts if name not in betas), jnp.zeros(()))
+        value = -0.5 * jnp.sum(values**2)
         for name, (a, b) in ((name, prior.T) for name, prior in betas.items()):
-            value = value + a @ jax.nn.log_sigmoid(parts[name]) + b @ jax.nn.log_sigmoid(-parts[name])
+            value = value + (a - 1) @ log_ndtr(parts[name]) + (b - 1) @ log_ndtr(-parts[name])
         return value
 
     def raters(self, values: jax.Array) -> Raters[jax.Array]:
         """Return the raters' parameters (rater, 1), and the weight of tokens (1,)."""
         parts, betas = self.parts(values), beta_priors(self.rated)
-        raw = {name: jax.nn.sigmoid(part) if name in betas else part for name, part in parts.items()}
+        raw = {name: ndtr(part) if name in betas else part for name, part in parts.items()}
         return raters_at(jnp, self.rated, raw)
 
     def scored(self, values: jax.Array, rows: Rows) -> Scored:

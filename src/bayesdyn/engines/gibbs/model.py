@@ -125,9 +125,11 @@ class Model:
     @cached_property
     def _observed(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         problem = self.problem
-        lawless = np.array([name not in problem.endogenous for name in problem.constructs], dtype=float)
-        by_session = observed_means(problem, problem.session_of, len(problem.sessions)) * lawless
-        return by_session, observed_means(problem, problem.dyad_of, len(problem.dyads)) * lawless
+        lawless = np.array([name not in problem.endogenous for name in problem.constructs])
+        by_session = observed_means(problem, problem.session_of, len(problem.sessions))
+        by_dyad = observed_means(problem, problem.dyad_of, len(problem.dyads))
+        # Not times 0, which would leave the means' signs in compiled programs, as those of zeros.
+        return np.where(lawless, by_session, 0.0), np.where(lawless, by_dyad, 0.0)
 
     def path(self, free: jax.Array) -> jax.Array:
         """Return every path (P,)."""

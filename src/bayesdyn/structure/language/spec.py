@@ -33,7 +33,7 @@ MEASUREMENTS = ("none", "two_stage", "known", "propagated", "joint")
 ``two_stage`` one reliability per construct, as two-stage path analysis does (Lai & Hsiao 2022, Psychological
 Methods 27, 568): the root mean square of a construct's standard errors stands for each of them;
 ``propagated`` fits at draws of the rater parameters, each with the standard errors that it implies; ``joint``
-has the ratings' own likelihood in the fit (:mod:`bayesdyn.engines.pymc_raters`)."""
+has the ratings' own likelihood in the fit (:mod:`bayesdyn.engines.raters`)."""
 BUILT_IN_COVARIATES = ("phase",)
 """``phase``: the exchange's place in its session, from -0.5 (first) to 0.5 (last)."""
 
