@@ -115,9 +115,10 @@ def draws_of(fit):
     posterior = fit["posterior"].to_dataset().transpose("chain", "draw", ...)
     paths = {str(n): posterior["path"].sel(path_name=n).values for n in posterior["path_name"].values}
     if "error_sd" in posterior:
-        raters = posterior["error_sd"].stack(rated=("rater", "construct"))  # noqa: PD013 (xarray)
-        raters = raters.transpose("rated", "chain", "draw")
-        paths |= {f"error_sd {one.rated.item()}": one.values for one in raters}
+        each = posterior["error_sd"].transpose("rater", "construct", ...)
+        for rater in each:
+            for one in rater:
+                paths[f"error_sd[{one.rater.item()}, {one.construct.item()}]"] = one.values
     return {name: values for name, values in paths.items() if values.std() > 0}
 
 
