@@ -12,10 +12,12 @@ from bayesdyn.engines.raters import (
     Raters,
     Ratings,
     Scores,
+    Told,
     beta_priors,
     normal_places,
     raters_at,
     scores_of,
+    told,
 )
 from bayesdyn.structure.data.rated import Rated
 
@@ -35,11 +37,11 @@ def add_raters(rated: Rated, data: dict[str, TensorVariable]) -> Scores[TensorVa
         raw[name] = pm.Beta(name, *prior.T, shape=len(prior))
     at = raters_at(_XP, rated, raw)
     by_construct = {"token_weight": "construct"}
-    told = {
+    named = {
         name: pm.Deterministic(name, value, dims=by_construct.get(name, ("rater", "construct")))
         for name, value in at._asdict().items()
     }
-    return rated_scores(data, *Raters(**told))
+    return rated_scores(data, *Raters(**named))
 
 
 def rated_scores(
@@ -52,7 +54,8 @@ def rated_scores(
 ) -> Scores[TensorVariable]:
     """Return the scores (N, C) of the data's ratings at the raters' parameters, and their rest (N,)."""
     ratings = Ratings(*(data[name] for name in ("rating", "rating_q", "rating_noise", "rating_mask")))
-    found = scores_of(_XP, ratings, Raters(severity, discrimination, error_sd, shared, weight), axis=1)
+    each = told(_XP, ratings, Raters(severity, discrimination, error_sd, shared, weight))
+    found = scores_of(_XP, Told(*(pt.sum(values, axis=1) for values in each)))
     return found._replace(rest=pt.sum(found.rest, axis=1))
 
 

@@ -33,71 +33,13 @@ Both engines compute with these functions: ``xp`` is the module of their arrays,
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesdyn.engines.arrays import Array, ArrayModule
 from bayesdyn.structure.data.rated import TOKEN_PRIOR, Rated
-
-type Other[A] = A | NDArray[np.float64] | float
-
-
-class Array(Protocol):
-    """What is asked of an array of either engine."""
-
-    def __add__(self, other: Other[Self], /) -> Self: ...
-    def __sub__(self, other: Other[Self], /) -> Self: ...
-    def __rsub__(self, other: Other[Self], /) -> Self: ...
-    def __mul__(self, other: Other[Self], /) -> Self: ...
-    def __rmul__(self, other: float, /) -> Self: ...
-    def __truediv__(self, other: Other[Self], /) -> Self: ...
-    def __rtruediv__(self, other: float, /) -> Self: ...
-    def __pow__(self, other: float, /) -> Self: ...
-    def __neg__(self) -> Self: ...
-    def reshape(self, shape: tuple[int, ...], /) -> Self:
-        """Return the same numbers in another shape."""
-        ...
-
-
-class ArrayModule[A](Protocol):
-    """What is asked of an array module: functions as NumPy has them."""
-
-    def zeros(self, shape: tuple[int, ...], /) -> A:
-        """Return zeros."""
-        ...
-
-    def dot(self, one: NDArray[np.float64], other: A, /) -> A:
-        """Return a matrix product."""
-        ...
-
-    def sum(self, values: A, /, *, axis: int) -> A:
-        """Return sums along an axis."""
-        ...
-
-    def minimum(self, values: A, bound: float, /) -> A:
-        """Return values no larger than a bound."""
-        ...
-
-    def maximum(self, values: A, bound: float, /) -> A:
-        """Return values no smaller than a bound."""
-        ...
-
-    def exp(self, values: A, /) -> A:
-        """Return exponentials."""
-        ...
-
-    def log(self, values: A, /) -> A:
-        """Return logs."""
-        ...
-
-    def log1p(self, values: A, /) -> A:
-        """Return logs of 1 and what is given."""
-        ...
-
-    def sqrt(self, values: A, /) -> A:
-        """Return roots."""
-        ...
 
 
 class Ratings[A](NamedTuple):
@@ -122,8 +64,31 @@ class Raters[A](NamedTuple):
     token_weight: A
 
 
+class Told[A](NamedTuple):
+    """What ratings tell of a true score and of the error that LLMs share, by each rating's own variance.
+
+    Attributes
+    ----------
+    rated, log_own
+        1 where rated, and the log of that variance.
+    loadings, both, shared
+        Squares and product of discrimination and of the share in what LLMs have in common, over the variance.
+    pulled, dragged, away
+        The rating less the severity, times discrimination, the share, and itself, over the variance.
+    """
+
+    rated: A
+    loadings: A
+    both: A
+    shared: A
+    pulled: A
+    dragged: A
+    away: A
+    log_own: A
+
+
 class Scores[A](NamedTuple):
-    """What ratings say of the true scores; all of the ratings' shape less the raters.
+    """What ratings say of the true scores: a score, its error, and the rest.
 
     Attributes
     ----------
@@ -202,8 +167,30 @@ def raters_at[A: Array](xp: ArrayModule[A], rated: Rated, raw: Mapping[str, A]) 
     )
 
 
-def scores_of[A: Array](xp: ArrayModule[A], ratings: Ratings[A], raters: Raters[A], axis: int) -> Scores[A]:
-    """Return score, log standard error and the rest of the ratings' log density at the raters' parameters.
+def told[A: Array](xp: ArrayModule[A], ratings: Ratings[A], raters: Raters[A]) -> Told[A]:
+    """Return what each rating tells: of all raters of an exchange it is to be summed.
+
+    Ratings and raters are of shapes that go together.
+    """
+    mask, weight, loading, shared = ratings.mask, raters.token_weight, raters.discrimination, raters.shared
+    own = raters.error_sd**2 * (1 - weight + weight * ratings.q) + ratings.noise
+    own = mask * own + (1 - mask)
+    away = mask * (ratings.value - raters.severity)
+    inverse = mask / own
+    return Told(
+        rated=mask,
+        loadings=inverse * loading**2,
+        both=inverse * shared * loading,
+        shared=inverse * shared**2,
+        pulled=inverse * loading * away,
+        dragged=inverse * shared * away,
+        away=inverse * away**2,
+        log_own=xp.log(own),
+    )
+
+
+def scores_of[A: Array](xp: ArrayModule[A], told: Told[A]) -> Scores[A]:
+    """Return score, log standard error and the rest of the ratings' log density.
 
     The errors' covariance is diagonal plus the rank one that LLMs share (Sherman & Morrison).
 
@@ -211,31 +198,16 @@ def scores_of[A: Array](xp: ArrayModule[A], ratings: Ratings[A], raters: Raters[
     ----------
     xp
         The module of the arrays.
-    ratings, raters
-        Of shapes that go together.
-    axis
-        The raters' axis.
+    told
+        Summed over the raters.
     """
-    mask, weight, loading, shared = ratings.mask, raters.token_weight, raters.discrimination, raters.shared
-    own = raters.error_sd**2 * (1 - weight + weight * ratings.q) + ratings.noise
-    own = mask * own + (1 - mask)
-    away = mask * (ratings.value - raters.severity)
-    inverse = mask / own
-
-    def over_raters(values: A) -> A:
-        return xp.sum(values, axis=axis)
-
-    both, drag = over_raters(inverse * shared * loading), over_raters(inverse * shared**2) + 1
-    pulled, dragged = over_raters(inverse * loading * away), over_raters(inverse * shared * away)
-    count = over_raters(mask)
-    any_rated = xp.minimum(count, 1)
-    precision = over_raters(inverse * loading**2) - both**2 / drag
-    precision = precision + (1 - any_rated)
-    linear = pulled - both * dragged / drag
+    drag, any_rated = told.shared + 1, xp.minimum(told.rated, 1)
+    precision = told.loadings - told.both**2 / drag + (1 - any_rated)
+    linear = told.pulled - told.both * told.dragged / drag
     score = linear / precision
-    left = over_raters(inverse * away**2) - dragged**2 / drag - linear * score
-    log_det = over_raters(xp.log(own)) + xp.log(drag) + xp.log(precision)
-    rest = -0.5 * (xp.maximum(count - 1, 0) * math.log(2 * math.pi) + log_det + left)
+    left = told.away - told.dragged**2 / drag - linear * score
+    log_det = told.log_own + xp.log(drag) + xp.log(precision)
+    rest = -0.5 * (xp.maximum(told.rated - 1, 0) * math.log(2 * math.pi) + log_det + left)
     return Scores(score, -0.5 * xp.log(precision), any_rated * rest)
 
 

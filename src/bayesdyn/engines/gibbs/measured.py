@@ -5,7 +5,6 @@ have their raters' parameters, and given these they are scores, with standard er
 (:mod:`bayesdyn.engines.raters`).
 """
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,16 @@ from bayesdyn.engines.gibbs.model import Unknowns
 from bayesdyn.engines.gibbs.scalar_chains import Moments
 from bayesdyn.engines.gibbs.states import Errors
 from bayesdyn.engines.gibbs.sums import Rows, put
-from bayesdyn.engines.raters import Raters, Scores, beta_priors, normal_places, raters_at, scores_of
+from bayesdyn.engines.raters import (
+    Raters,
+    Ratings,
+    Scores,
+    beta_priors,
+    normal_places,
+    raters_at,
+    scores_of,
+    told,
+)
 from bayesdyn.structure.data.rated import Rated
 from bayesdyn.structure.problem import Problem
 
@@ -185,8 +193,21 @@ class RatedScores:
             # By lane before it is of the states' precision: so slopes are summed over lanes in double.
             return jnp.broadcast_to(value[..., None], (*value.shape, lanes)).astype(rows.later.dtype)
 
-        ratings = jax.tree.map(operator.itemgetter(self.c), rows.ratings)
-        return scores_of(jnp, ratings, jax.tree.map(in_lanes, self.raters(values)), axis=0)
+        at = jax.tree.map(in_lanes, self.raters(values))
+        # One rater after the other: sums over a short axis are slow on a processor.
+        first, *others = np.flatnonzero(self.rated.present[:, 0])
+        every = told(jnp, *self._of(first, at, rows.ratings))
+        for r in others:
+            every = jax.tree.map(jnp.add, every, told(jnp, *self._of(r, at, rows.ratings)))
+        return scores_of(jnp, every)
+
+    def _of(
+        self, r: int, at: Raters[jax.Array], ratings: Ratings[jax.Array]
+    ) -> tuple[Ratings[jax.Array], Raters[jax.Array]]:
+        """Return ratings and parameters of one rater."""
+        severity, discrimination, error_sd, shared, weight = at
+        own = Raters(severity[r], discrimination[r], error_sd[r], shared[r], weight)
+        return Ratings(*(one[self.c, r] for one in ratings)), own
 
 
 def measured(problem: Problem, c: int) -> GivenScores | RatedScores:
