@@ -3,12 +3,14 @@
 Scores are drawn anew from the states after each sweep. A sweep that leaves the posterior as it is then leaves
 the prior of every unknown as it is, whatever the scores; a wrong density, a missing Jacobian or a stale state
 moves it. Means and second moments of all unknowns are set beside the prior's own. What would fail it: a
-difference of more than four Monte Carlo standard errors in any of 64 and 94 numbers (chance of one in a right
-sampler: one in 170 and less), or fewer than 200 effective draws for any. Steps are learnt and frozen first.
+difference of more than four Monte Carlo standard errors in any of 64 and 94 numbers, and 62 where ratings are
+drawn (chance of one in a right sampler: one in 170 and less), or fewer than 200 effective draws for any. Steps
+are learnt and frozen first.
 
 Changed after a first run: 30,000 sweeps a chain gave a least ESS of 125; they are 100,000, bounds as before.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import arviz_stats
@@ -16,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.scipy.special import ndtr
+from scipy.stats import norm
 
 import bayesdyn as bd
 from bayesdyn.engines.gibbs import spreads
@@ -23,10 +27,11 @@ from bayesdyn.engines.gibbs.block import start
 from bayesdyn.engines.gibbs.model import Unknowns
 from bayesdyn.engines.gibbs.steps import adapt, frozen, learn, looks
 from bayesdyn.engines.gibbs.sweep import Sweep
+from bayesdyn.engines.raters import beta_priors, normal_places
 from bayesdyn.structure.prior_draws import draw_paths
 from bayesdyn.structure.problem import prepare
-from prior_studies import flat_measures
-from small_models import MODERATED
+from prior_studies import flat_measures, with_raters
+from small_models import MODERATED, TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")]
 
@@ -43,20 +48,42 @@ client = ["disclosure"]
 dyad = ["rapport"]
 """
 CONSTRUCTS = ("empathy", "disclosure", "rapport")
+NORMALS = ("severity_raw", "discrimination_raw")
 SWEEPS, WARM, CHAINS = 100_000, 3_000, 2
 
 
 def scores_of(key, sweep, state, rows, factor):
-    """Scores of the states: errors correlated across constructs, se times exp(kappa / 2)."""
+    """Scores of the states: errors correlated across constructs, se times exp(kappa / 2); or ratings."""
+    if rows.ratings is not None:
+        return rows._replace(ratings=ratings_of(key, sweep, state, rows.ratings))
     noise = jnp.einsum("cd,dtl->ctl", factor, jax.random.normal(key, state.states.shape))
     se = 1 / jnp.where(rows.rated > 0, rows.precision, 1.0)
     sd = jnp.exp(sweep.kappa(state.unknowns) / 2)[:, None, None] * se
     return rows._replace(score=rows.rated * (state.states + sd * noise))
 
 
+def ratings_of(key, sweep, state, ratings):
+    """Ratings of the states: severity, discrimination, the error that LLMs share, and each rater's own."""
+    values = []
+    for c, name in enumerate(sweep.problem.constructs):
+        at, states = sweep.integrated[name].measured.raters(state.unknowns.raters[name]), state.states[c]
+        severity, loading, error, shared = (part[:, :, None] for part in at[:4])
+        of_shared, of_own = jax.random.split(jax.random.fold_in(key, c))
+        w, (_, q, noise, _) = at.token_weight[0], ratings
+        own = jnp.sqrt(error**2 * (1 - w + w * q[c]) + noise[c])
+        drawn = severity + loading * states + shared * jax.random.normal(of_shared, states.shape)
+        values.append(drawn + own * jax.random.normal(of_own, own.shape))
+    return ratings._replace(value=ratings.mask * jnp.stack(values))
+
+
 def numbers(sweep, unknowns):
     """Every unknown but the effects, whose covariance is among them, by name: squares too."""
-    found = {"free": unknowns.free, "mean": unknowns.level_mean, "kappa": unknowns.kappa_raw}
+    found = {"free": unknowns.free, "mean": unknowns.level_mean}
+    if sweep.problem.rated_by is None:
+        found["kappa"] = unknowns.kappa_raw
+    for name, values in unknowns.raters.items():
+        for part, value in sweep.integrated[name].measured.parts(values).items():
+            found[f"{name} {part}"] = value if part in NORMALS else ndtr(value)
     for name, (size, _) in sweep.priors.items():
         point = unknowns.factors[name]
         factor = spreads.factor_of(point, size)
@@ -88,16 +115,45 @@ def prior_numbers(sweep, count, seed):
         effects[name] = np.einsum("nij,ngj->ngi", factor, rng.standard_normal((count, groups, size)))
     level = rng.standard_normal((count, len(sweep.model.own)))  # the prior of means is normal(0, 1)
     raw = rng.standard_normal((count, len(sweep.problem.constructs)))
-    unknowns = Unknowns(*jax.tree.map(jnp.asarray, (free, level, effects, factors, raw, {})))
+    raters = {}
+    if sweep.problem.rated_by is not None:
+        raters = {name: prior_raters(one.measured, count, rng) for name, one in sweep.integrated.items()}
+    unknowns = Unknowns(*jax.tree.map(jnp.asarray, (free, level, effects, factors, raw, raters)))
     return np.asarray(jax.vmap(lambda one: numbers(sweep, one)[0])(unknowns))
 
 
-@pytest.mark.parametrize(("model", "shape"), [(MODERATED, (5, 1, 4)), (WITHIN, (4, 2, 3))])
-def test_sweeps_leave_the_prior_as_it_is(model, shape):
-    measures = flat_measures(*shape, CONSTRUCTS, 5, missing=0.1, kappa_sd=0.5)
+def prior_raters(measured, count, rng):
+    """Exact draws of the numbers of one construct's raters."""
+    betas = beta_priors(measured.rated)
+    drawn = {name: rng.standard_normal((count, place.shape[1]))
+             for name, place in normal_places(measured.rated).items()}  # fmt: skip
+    drawn |= {name: norm.ppf(rng.beta(*prior.T, (count, len(prior)))) for name, prior in betas.items()}
+    return np.concatenate(list(drawn.values()), axis=1)
+
+
+def rated_problem(measures, spec):
+    """Three LLMs; token variances and replicates differ, and errors of two constructs do not correlate.
+
+    Of errors that do, the model says how scores correlate, and nothing that ratings could be drawn from.
+    """
+    measures = measures.assign(error_corr=(("construct", "construct2"), np.eye(3)))
+    problem, rng = prepare(with_raters(measures, 3, (4.0, 12.0)), spec, "joint"), np.random.default_rng(6)
+    by, shape = problem.rated_by, problem.rated_by.value.shape
+    mask = by.mask * (rng.random(shape) < 0.9)
+    q, noise = rng.uniform(0.5, 1.5, shape), rng.uniform(0.0, 0.1, shape)
+    return replace(problem, rated_by=replace(by, mask=mask, q=q, noise=noise, tokens=np.ones_like(by.tokens)))
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "measurement"),
+    [(MODERATED, (5, 1, 4), "known"), (WITHIN, (4, 2, 3), "known"), (TINY, (5, 1, 4), "joint")],
+)
+def test_sweeps_leave_the_prior_as_it_is(model, shape, measurement):
     spec = bd.load_model(model)
+    measures = flat_measures(*shape, CONSTRUCTS, 5, missing=0.1, kappa_sd=0.5)
     with jax.enable_x64(True):
-        sweep = Sweep(prepare(measures, spec, "known"))
+        joint = measurement == "joint"
+        sweep = Sweep(rated_problem(measures, spec) if joint else prepare(measures, spec, "known"))
         factor = jnp.linalg.cholesky(jnp.asarray(sweep.problem.error_corr))
 
         def once(warm, carried, _):
