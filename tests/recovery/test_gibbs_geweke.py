@@ -3,9 +3,9 @@
 Scores are drawn anew from the states after each sweep. A sweep that leaves the posterior as it is then leaves
 the prior of every unknown as it is, whatever the scores; a wrong density, a missing Jacobian or a stale state
 moves it. Means and second moments of all unknowns are set beside the prior's own. What would fail it: a
-difference of more than four Monte Carlo standard errors in any of 64 and 94 numbers, and 62 where ratings are
-drawn (chance of one in a right sampler: one in 170 and less), or fewer than 200 effective draws for any. Steps
-are learnt and frozen first.
+difference of more than four Monte Carlo standard errors in any of 64 and 94 numbers, and 62 where ratings
+are drawn (chance of one in a right sampler: one in 170 and less), or fewer than 200 effective draws for any.
+Steps are learnt and frozen first.
 
 Changed after a first run: 30,000 sweeps a chain gave a least ESS of 125; they are 100,000, bounds as before.
 """

@@ -195,7 +195,7 @@ class RatedScores:
 
         at = jax.tree.map(in_lanes, self.raters(values))
         # One rater after the other: sums over a short axis are slow on a processor.
-        first, *others = np.flatnonzero(self.rated.present[:, 0])
+        first, *others = np.flatnonzero(self.rated.present[:, 0]).tolist()
         every = told(jnp, *self._of(first, at, rows.ratings))
         for r in others:
             every = jax.tree.map(jnp.add, every, told(jnp, *self._of(r, at, rows.ratings)))
