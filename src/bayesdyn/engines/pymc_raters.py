@@ -7,8 +7,8 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from bayesdyn.engines.arrays import ArrayModule
 from bayesdyn.engines.raters import (
-    ArrayModule,
     Raters,
     Ratings,
     Scores,
