@@ -4,9 +4,9 @@ Given states, 240,000 exchanges tell an error variance, a residual variance and 
 the scores tell is far less, and a chain that draws each given the other creeps. So before a construct's
 states are drawn, everything that they enter with moves on the density in which they are integrated out, given
 all other constructs' states: what their errors go with (kappa, or with ``joint`` their raters' parameters),
-their row of the residuals' and of the starts' covariance, the coefficients of the terms that hold them
-(partial collapsing: van Dyk & Park 2008, J. Amer. Statist. Assoc. 103, 790-796). The states are redrawn at
-once, as validity asks.
+their row of the residuals' and of the starts' covariance, the coefficients of the terms that hold them and
+of their own equation (partial collapsing: van Dyk & Park 2008, J. Amer. Statist. Assoc. 103, 790-796). The
+states are redrawn at once, as validity asks.
 """
 
 from collections.abc import Callable, Mapping
@@ -103,9 +103,9 @@ class Integrated:
 
     @cached_property
     def free(self) -> NDArray[np.int64]:
-        """Return the free coefficients all of whose terms hold the construct's states."""
+        """Return the free coefficients of its equation, and those all of whose terms hold its states."""
         model = self.model
-        paths, terms, _ = model.within
+        paths, terms, outcomes = model.within
         own = {("now", self.c), ("lag", self.c)}
         holds = {
             entry.term
@@ -113,7 +113,7 @@ class Integrated:
             if own & set(model.expansion.monomials[entry.monomial])
         }
         inside = np.zeros(len(model.paths.pick), dtype=bool)
-        inside[paths] = np.isin(terms, sorted(holds))
+        inside[paths] = np.isin(terms, sorted(holds)) | (outcomes == self.place)
         pick = model.paths.pick > 0
         return np.flatnonzero(pick.any(axis=0) & ~(pick & ~inside[:, None]).any(axis=0))
 

@@ -1,5 +1,7 @@
 """Draws of sweeps under the names that the reference engine gives them."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,6 +80,11 @@ def _raters(sweep: Sweep, unknowns: Unknowns) -> dict[str, tuple[tuple[str, ...]
 
 
 def _covariances(points: np.ndarray, size: int) -> np.ndarray:
-    flat = jnp.asarray(points.reshape(-1, points.shape[-1]))
-    factor = np.asarray(jax.vmap(lambda point: spreads.factor_of(point, size))(flat))
+    factor = np.asarray(_factors(points.reshape(-1, points.shape[-1]), size))
     return (factor @ factor.swapaxes(1, 2)).reshape(*points.shape[:-1], size, size)
+
+
+@partial(jax.jit, static_argnums=1)
+def _factors(points: jax.Array, size: int) -> jax.Array:
+    # Compiled once for all looks at a run, whose blocks are of one length.
+    return jax.vmap(lambda point: spreads.factor_of(point, size))(points)
