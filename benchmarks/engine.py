@@ -8,11 +8,11 @@ kappa with a prior SD of .1). ``corpus`` draws from all of it with ``known`` unt
 paths, means, covariances and kappa is 400 and R-hat below 1.03; ``none`` does so with scores as they are;
 what of their ``seconds`` went into compiling is told apart.
 ``growth`` times a sweep of one chain, states in single precision, at 2,400 exchanges, 24,000, all, and with
-``--large`` 1,200,000.
+``--large`` 1,200,000; and counts what a sweep moves and computes (:mod:`traffic`), ``share`` of what the
+machine moves through arrays of such a size.
 ``reference`` sets the slowest path's effective draws per second, compiling included, beside those of PyMC
 with nutpie, on 2,400 exchanges. The last line is one JSON object: times in seconds, memory in MB; ``growth``
-is the time of the largest sweep over that of the smallest, per exchange. ``--quick`` times a sweep at 2,400
-and 24,000.
+is the time of the largest sweep over that of the smallest, per exchange. ``--quick`` times a sweep at 24,000.
 """
 
 import argparse
@@ -26,9 +26,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from traffic import bandwidth, counted
 
 import bayesdyn as bd
 from bayesdyn.engines.gibbs.block import run_block, start
+from bayesdyn.engines.gibbs.hamiltonian import TWO_STAGE
 from bayesdyn.engines.gibbs.sums import columns_of
 from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.errors import DataWarning
@@ -41,6 +43,7 @@ RELIABILITY = {
 }  # fmt: skip
 SESSION, SESSIONS = 120, 5
 UNTIL = {"ess": 400, "rhat": 1.03}
+SLOPES = len(TWO_STAGE.kicks)
 
 
 def study(exchanges: int) -> xr.Dataset:
@@ -89,7 +92,20 @@ def sweep_seconds(measures: xr.Dataset, measurement: str, sweeps: int) -> dict[s
     state, _, _ = jax.block_until_ready(compiled(jnp.array(False), state, rows, given))
     began = time.monotonic()
     jax.block_until_ready(compiled(jnp.array(False), state, rows, given))
-    return {"seconds": (time.monotonic() - began) / sweeps, "compiling": compiling}
+    seconds = (time.monotonic() - began) / sweeps
+    moved = {name: value / sweeps for name, value in counted(compiled.as_text() or "", SLOPES).items()}
+    return {"seconds": seconds, "compiling": compiling, **moved}
+
+
+def traffic(told: dict[str, float], exchanges: int) -> dict[str, float]:
+    """Return what a sweep moves and computes, beside what the machine moves: from memory, and in caches."""
+    moved = told["bytes"] / told["seconds"]
+    # A sweep walks through arrays of one number an exchange.
+    fast, slow = bandwidth(4 * exchanges), bandwidth(400_000_000)
+    return {
+        "sweep_mb": told["bytes"] / 1e6, "sweep_mflop": told["flops"] / 1e6, "mb_per_second": moved / 1e6,
+        "bandwidth_of_such_arrays": fast / 1e6, "bandwidth_of_memory": slow / 1e6, "share": moved / fast,
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -108,14 +124,15 @@ def main() -> None:
     measures = study(total)
     found: dict[str, float] = {"exchanges": total, "cores": available_cores()}
     if "growth" in wanted:
-        sizes = [2_400, 24_000, *([] if given.quick else [total]), *([1_200_000] if given.large else [])]
+        sizes = [total] if given.quick else [2_400, 24_000, total, *([1_200_000] if given.large else [])]
         for size in sizes:
             part = study(size) if size > total else measures.isel(exchange=slice(0, size))
             told = sweep_seconds(part, "known", 5 if size > 100_000 else 20)
             found |= {f"sweep_seconds_{size}": told["seconds"], f"compiling_{size}": told["compiling"]}
-        found["growth"] = (found[f"sweep_seconds_{sizes[-1]}"] / found[f"sweep_seconds_{sizes[0]}"]) / (
-            sizes[-1] / sizes[0]
-        )
+            if size == total:
+                found |= traffic(told, size)
+        least, most = (found[f"sweep_seconds_{size}"] / size for size in (sizes[0], sizes[-1]))
+        found["growth"] = most / least
     for name, measurement in (("corpus", "known"), ("none", "none")):
         if name in wanted:
             told = until_enough(measures, measurement, given.chains, given.device)
