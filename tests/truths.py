@@ -1,6 +1,18 @@
-"""The truth of a simulated study in the form that engines draw it."""
+"""The truth of a simulated study in the form that engines draw it, and that of the replication's model."""
 
 import xarray as xr
+
+RELIABILITY = {
+    "empathy": 0.6, "exploration": 0.6, "rapport": 0.8,
+    "disclosure": 0.75, "self_negative": 0.7, "outward_negative": 0.7,
+}  # fmt: skip
+BEHAVIOURS = [
+    f"{outcome} ~ {behaviour}"
+    for outcome in ("disclosure", "self_negative", "outward_negative")
+    for behaviour in ("empathy", "exploration")
+]
+PRODUCTS = [f"{name}:rapport" for name in BEHAVIOURS]
+TRUTH = {**dict.fromkeys(BEHAVIOURS, 0.3), **dict.fromkeys(PRODUCTS, -0.2)}
 
 
 def whole_residual_cov(truth):

@@ -13,20 +13,11 @@ from bayesdyn.engines.pymc_engine import compile_problem
 from bayesdyn.fitting.diagnostics import diagnose
 from bayesdyn.fitting.run import Settings, run
 from bayesdyn.structure.problem import prepare
+from truths import BEHAVIOURS, PRODUCTS, RELIABILITY, TRUTH
 
 pytestmark = pytest.mark.slow
 
 SEEDS = (101, 202, 303)
-RELIABILITY = {
-    "empathy": 0.6, "exploration": 0.6, "rapport": 0.8,
-    "disclosure": 0.75, "self_negative": 0.7, "outward_negative": 0.7,
-}  # fmt: skip
-BEHAVIOURS = [
-    f"{outcome} ~ {behaviour}"
-    for outcome in ("disclosure", "self_negative", "outward_negative")
-    for behaviour in ("empathy", "exploration")
-]
-TRUTH = {**dict.fromkeys(BEHAVIOURS, 0.3), **dict.fromkeys([f"{name}:rapport" for name in BEHAVIOURS], -0.2)}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +67,7 @@ def test_none_attenuates(fits, seed):
     print(f"seed {seed}, scores as they are: {missed.sum()} of {len(table)} outside 99 %")
     print(table.assign(truth=true)[["truth", "mean", "sd"]].round(3).to_string())
     main = table.loc[BEHAVIOURS, "mean"].mean() / 0.3
-    product = table.loc[[f"{name}:rapport" for name in BEHAVIOURS], "mean"].mean() / -0.2
+    product = table.loc[PRODUCTS, "mean"].mean() / -0.2
     print(f"share of the truth left: behaviours {main:.2f}, products {product:.2f}")
     assert main < 0.85
     assert product < 0.75
