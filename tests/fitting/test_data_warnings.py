@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -51,6 +52,16 @@ def test_a_fit_warns_once_of_all_that_the_problem_notes(spec, few):
     assert warning.filename == __file__  # the caller's line, not ours
     # What the measures say of themselves was said when they were made.
     assert json.loads(few.attrs["notes"])[0] not in str(warning.message)
+
+
+def test_sessions_without_a_score_of_any_outcome_are_named(spec):
+    measures, _ = bd.simulate(spec, dyads=12, sessions=2, exchanges=3, random_seed=1)
+    session = measures["dyad"].astype(str) + ":" + measures["session"].astype(str)
+    labels = np.unique(session)
+    for many, said in ((1, f"Session {labels[3]} has"), (2, f"2 sessions (the first is {labels[3]}) have")):
+        lost = session.isin(labels[3 : 3 + many]) & (measures["construct"] == "disclosure")
+        [note] = prepare(measures.assign(score=measures["score"].where(~lost)), spec).notes
+        assert note.startswith(f"{said} no score of any outcome")
 
 
 def test_a_fit_of_which_nothing_is_noted_warns_of_nothing(spec):

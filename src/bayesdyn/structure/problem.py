@@ -14,7 +14,13 @@ from bayesdyn.errors import FaultList
 from bayesdyn.structure.data.categories import code_categories
 from bayesdyn.structure.data.covariates import check_collinear, covariate_values
 from bayesdyn.structure.data.groups import Grouping, read_groups
-from bayesdyn.structure.data.levels import check_means, few_groups, level_notes, merge_levels
+from bayesdyn.structure.data.levels import (
+    check_means,
+    few_groups,
+    level_notes,
+    merge_levels,
+    silent_sessions,
+)
 from bayesdyn.structure.data.rated import Rated, check_rated, read_rated
 from bayesdyn.structure.data.rows import are_gaps_few, check_lags, check_scores, complete_rows, filled_values
 from bayesdyn.structure.data.standardising import one_error, standardisation
@@ -210,6 +216,7 @@ def prepare(
     faults.raise_if_any(title)
 
     notes = [*coded.notes, *_gap_notes(row), *level_notes(frame)]
+    notes += silent_sessions(spec, constructs, frame, rated)
     shift, scale = standardisation(spec, picked, constructs, raw, raw_se, notes)
     led = [constructs.index(name) for name in lawless(spec, constructs)]
     noisy = measurement != "none" or not rated[:, led].all()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from bayesdyn.errors import FaultList
@@ -102,6 +103,23 @@ def level_notes(frame: pd.DataFrame) -> list[str]:
             "effects by what the other dyads say of the two spreads alone."
         )
     return notes
+
+
+def silent_sessions(
+    spec: ModelSpec, constructs: tuple[str, ...], frame: pd.DataFrame, rated: np.ndarray
+) -> list[str]:
+    """Return a sentence on sessions in which no outcome has a score; ``rated`` (N, C) says where one is."""
+    places = [c for c, name in enumerate(constructs) if name in spec.outcomes]
+    any_score = pd.Series(rated[:, places].any(axis=1)).groupby(frame["session_label"].to_numpy()).any()
+    silent = any_score.index[~any_score]
+    if silent.empty:
+        return []
+    named = f"Session {silent[0]} has"
+    if len(silent) > 1:
+        named = f"{counted(len(silent), 'session')} (the first is {silent[0]}) have"
+    return [
+        f"{named} no score of any outcome, so no path is told there. Rate what is missing, or leave it out."
+    ]
 
 
 def few_groups(spec: ModelSpec, groupings: Sequence[Grouping]) -> list[str]:
