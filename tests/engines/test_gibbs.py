@@ -8,7 +8,9 @@ import pytest
 import bayesdyn as bd
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.block import start
+from bayesdyn.engines.gibbs.coefficients import Coefficients
 from bayesdyn.engines.gibbs.expansion import obstacles
+from bayesdyn.engines.gibbs.group_effects import GroupEffects
 from bayesdyn.engines.gibbs.lanes import before
 from bayesdyn.engines.gibbs.sums import columns_of
 from bayesdyn.engines.gibbs.sweep import Sweep
@@ -71,6 +73,32 @@ def test_effects_have_the_conditional_of_the_reference(case):
                 theirs.append(float(density(unknowns._replace(effects=moved), states)))
                 ours.append(float(jnp.sum(x * (linear - 0.5 * jnp.einsum("gij,gj->gi", precision, x)))))
             np.testing.assert_allclose(changes(ours), changes(theirs), atol=1e-8)
+
+
+def test_effects_are_drawn_given_all_else_as_it_is_then(case, monkeypatch):
+    """Their covariance's move may move effects of all blocks, before any of them is drawn."""
+    sweep, rows, unknowns, states, _ = case
+    given, blocks = sweep.sums(columns_of(states), rows), sweep.coefficients
+    precisions, drawn = sweep.precisions(sweep.factors(unknowns)), []
+    draw = Coefficients.draw_effects
+
+    def draw_effects(self, key, name, block, seen, unknowns, *rest):
+        again = blocks.of_effects(name, block, unknowns, given, precisions)
+        for one, other in zip(seen, again, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+        drawn.append(name)
+        return draw(self, key, name, block, seen, unknowns, *rest)
+
+    monkeypatch.setattr(Coefficients, "draw_effects", draw_effects)
+    for name in sweep.model.groups:
+        keys = iter(jax.random.split(jax.random.key(2), 9))
+        effects = GroupEffects(blocks, name, *sweep.priors[name])
+        moved, inverse = effects(
+            keys, unknowns, given, precisions, lambda name, slope, point, count: point + 0.3
+        )
+        assert drawn.count(name) == len(blocks.effect_blocks(name))
+        factor = sweep.factors(moved)[name]
+        np.testing.assert_allclose(inverse @ factor @ factor.T, np.eye(len(inverse)), atol=1e-9)
 
 
 def test_states_have_the_conditional_of_the_reference(case):

@@ -10,15 +10,9 @@ import numpy as np
 
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.coefficients import Coefficients
-from bayesdyn.engines.gibbs.covariances import (
-    Move,
-    by_scatter,
-    inverse_of,
-    log_law,
-    solved,
-    with_effects_out,
-)
-from bayesdyn.engines.gibbs.gaussian import Precisions, Quadratic
+from bayesdyn.engines.gibbs.covariances import by_scatter, inverse_of
+from bayesdyn.engines.gibbs.gaussian import Precisions
+from bayesdyn.engines.gibbs.group_effects import GroupEffects
 from bayesdyn.engines.gibbs.hamiltonian import SlopeAt, hamiltonian
 from bayesdyn.engines.gibbs.integrated import Integrated
 from bayesdyn.engines.gibbs.lanes import Lanes, lay
@@ -232,17 +226,12 @@ class Sweep:
 
         factors = self.factors(unknowns)
         precisions = self.precisions(factors)
-        inverses = {name: inverse_of(factors[name]) for name in names}
         unknowns = blocks.draw_paths(next(keys), unknowns, given, precisions)
         unknowns = blocks.draw_means(next(keys), unknowns, given, precisions)
+        inverses = {}
         for name in names:
-            for number, block in enumerate(blocks.effect_blocks(name)):
-                seen = blocks.of_effects(name, block, unknowns, given, precisions)
-                if number == 0:
-                    unknowns = self._scaled(name, seen, unknowns, given, precisions, move)
-                    inverse = inverse_of(spreads.factor_of(unknowns.factors[name], self.priors[name][0]))
-                    inverses[name] = inverse
-                unknowns = blocks.draw_effects(next(keys), name, block, seen, unknowns, inverses[name])
+            effects = GroupEffects(blocks, name, *self.priors[name])
+            unknowns, inverses[name] = effects(keys, unknowns, given, precisions, move)
         unknowns = Shifts(self.model).down(next(keys), unknowns, inverses)
         for name in names:
             unknowns = Shifts(self.model).up(next(keys), name, unknowns, inverses[name])
@@ -263,31 +252,6 @@ class Sweep:
             )
             points[name] = move(name, slope_at, points[name], count)
         return unknowns._replace(factors=points), chances
-
-    def _scaled(
-        self, name: str, seen: Quadratic, unknowns: Unknowns, given: Sums, precisions: Precisions, move: Move
-    ) -> Unknowns:
-        """Move a covariance where the groups' effects do not hold it fast.
-
-        Where all effects of a group are drawn together, they are integrated out, and redrawn at once; else
-        their noise is held: the other of the two in an interweaving (Yu & Meng 2011, J. Comput. Graph. Stat.
-        20, 531-570).
-        """
-        (size, prior), point, effect = self.priors[name], unknowns.factors[name], unknowns.effects[name]
-        if seen.linear.shape[1] == size:
-            slope_at = partial(with_effects_out, size=size, prior=prior, seen=seen)
-            moved = move(f"{name} scaled", slope_at, point, len(effect))
-            return unknowns._replace(factors={**unknowns.factors, name: moved})
-        noise = solved(spreads.factor_of(point, size), effect.T).T
-
-        def log_density(point: jax.Array) -> jax.Array:
-            scaled = {**unknowns.effects, name: noise @ spreads.factor_of(point, size).T}
-            law = self.model.law(self.model.path(unknowns.free), unknowns.level_mean, scaled)
-            return spreads.log_prior(point, size, prior) + log_law(law, given, precisions)
-
-        moved = move(f"{name} scaled", jax.value_and_grad(log_density), point, len(effect))
-        scaled = {**unknowns.effects, name: noise @ spreads.factor_of(moved, size).T}
-        return unknowns._replace(factors={**unknowns.factors, name: moved}, effects=scaled)
 
 
 _kept = jax.lax.optimization_barrier
