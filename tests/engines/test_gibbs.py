@@ -1,54 +1,51 @@
 """The blocks of the Gibbs sweeps against the reference engine's log density, at 1e-8, option by option."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.linalg import block_diag, null_space
 
 import bayesdyn as bd
-from bayesdyn.engines.gibbs import spreads
+from bayesdyn.engines.gibbs import coefficients, spreads
 from bayesdyn.engines.gibbs.block import start
 from bayesdyn.engines.gibbs.coefficients import Coefficients
+from bayesdyn.engines.gibbs.covariances import with_effects_out
 from bayesdyn.engines.gibbs.expansion import obstacles
 from bayesdyn.engines.gibbs.group_effects import GroupEffects
 from bayesdyn.engines.gibbs.lanes import before
 from bayesdyn.engines.gibbs.sums import columns_of
 from bayesdyn.engines.gibbs.sweep import Sweep
-from bayesdyn.engines.gibbs.term_parts import parts_of
+from bayesdyn.engines.gibbs.term_parts import means_of, parts_of
 from bayesdyn.structure.problem import prepare
+from gibbs_cases import MODELS
 from gibbs_oracle import reference_density
-from joint_measures import rated_measures
-
-MODELS = ("chen2026", "chen2026_within", "joint")
 
 
-def known_problem(model):
-    spec = bd.load_model(model)
-    measures, _ = bd.simulate(
-        spec, dyads=4, sessions=2, exchanges=(5, 9), missing=0.1, kappa_sd=0.2,
-        error_corr=0.7 * np.eye(6) + 0.3, random_seed=3,
-    )  # fmt: skip
-    return prepare(measures, spec, "known")
-
-
-def joint_problem():
-    """A coder of some exchanges and three LLMs; token variance, replicates; a fifth of all cells unrated."""
-    spec, measures = rated_measures()
-    corr = np.array([[1.0, 0.4], [0.4, 1.0]])
-    return prepare(measures.assign(error_corr=(("construct", "construct2"), corr)), spec, "joint")
+def drawn_places(sweep):
+    """Return 1 at the states (C, T, L) that are drawn: not at scores taken as they are."""
+    idle = ~sweep.lanes.filled if sweep.states.fixed is None else ~sweep.lanes.filled | sweep.states.fixed
+    return np.broadcast_to(1.0 - idle, (len(sweep.problem.constructs), *sweep.lanes.filled.shape))
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def case(request):
-    problem = {"joint": joint_problem}.get(request.param, lambda: known_problem(request.param))()
+    problem = MODELS[request.param]()
     with jax.enable_x64(True):
         sweep = Sweep(problem)
         state, rows = start(sweep, 1, 0), sweep.rows()
         for one in sweep.integrated.values():
             rows = one.scored(state.unknowns, rows)
         noise = jax.random.normal(jax.random.key(3), state.states.shape)
-        states = state.states + 0.3 * noise * sweep.lanes.filled
+        states = state.states + 0.3 * noise * drawn_places(sweep)
         yield sweep, rows, state.unknowns, states, reference_density(sweep)
+
+
+def kept_sums(values, held):
+    """Return values of groups' effects (groups, K) whose sums are the held ones."""
+    return values if held is None else values.at[:, held.places].add(held.total - held.of(values))
 
 
 def changes(values):
@@ -65,14 +62,73 @@ def test_effects_have_the_conditional_of_the_reference(case):
             seen = sweep.coefficients.of_effects(name, block, unknowns, given, sweep.precisions(factors))
             effect = unknowns.effects[name]
             rest = np.setdiff1d(np.arange(effect.shape[1]), block)
+            held = sweep.coefficients.held(name, block, unknowns)
             precision = seen.precision + inverse[np.ix_(block, block)]
             linear = seen.linear - effect[:, rest] @ inverse[np.ix_(rest, block)]
             theirs, ours = [], []
-            for x in rng.standard_normal((3, *linear.shape)):
+            for x in map(partial(kept_sums, held=held), jnp.asarray(rng.standard_normal((3, *linear.shape)))):
                 moved = {**unknowns.effects, name: effect.at[:, block].set(x)}
                 theirs.append(float(density(unknowns._replace(effects=moved), states)))
                 ours.append(float(jnp.sum(x * (linear - 0.5 * jnp.einsum("gij,gj->gi", precision, x)))))
             np.testing.assert_allclose(changes(ours), changes(theirs), atol=1e-8)
+
+
+def test_means_have_the_conditional_of_the_reference(case, monkeypatch):
+    sweep, rows, unknowns, states, density = case
+    given, precisions = sweep.sums(columns_of(states), rows), sweep.precisions(sweep.factors(unknowns))
+    said = []
+
+    def middle(_, quadratic):
+        said.append(quadratic)
+        return jnp.linalg.solve(quadratic.precision, quadratic.linear)
+
+    monkeypatch.setattr(coefficients, "draw", middle)
+    blocks = sweep.coefficients
+    after = blocks.draw_means(jax.random.key(0), unknowns, given, precisions).level_mean
+    rng, at = np.random.default_rng(1), unknowns.level_mean
+    for block, (precision, linear) in zip(blocks.mean_blocks, said, strict=True):
+        theirs, ours = [], []
+        for x in rng.standard_normal((3, len(block))):
+            theirs.append(float(density(unknowns._replace(level_mean=at.at[block].set(x)), states)))
+            ours.append(float(x @ (linear - 0.5 * precision @ x)))
+        np.testing.assert_allclose(changes(ours), changes(theirs), atol=1e-8)
+        at = at.at[block].set(after[block])
+
+
+def test_covariances_move_on_the_reference_density_with_effects_integrated_out(case):
+    """Of effects that are one block: over those with the held sums."""
+    sweep, rows, unknowns, states, density = case
+    given, precisions = sweep.sums(columns_of(states), rows), sweep.precisions(sweep.factors(unknowns))
+    rng = np.random.default_rng(1)
+    for name, effect in unknowns.effects.items():
+        blocks = sweep.coefficients.effect_blocks(name)
+        if len(blocks) > 1:
+            continue
+        held = sweep.coefficients.held(name, blocks[0], unknowns)
+        seen = sweep.coefficients.of_effects(name, blocks[0], unknowns, given, precisions)
+        sums = np.zeros((0, effect.size))
+        if held is not None:
+            sums = np.stack([held.of(one.reshape(effect.shape)) for one in np.eye(effect.size)], axis=1)
+        along = null_space(sums)
+        size, prior = sweep.priors[name]
+        slope_at = jax.jit(partial(with_effects_out, size=size, prior=prior, seen=seen, held=held))
+        ours, theirs = [], []
+        begin, away = unknowns.factors[name], rng.standard_normal(len(unknowns.factors[name]))
+        for far in (0.0, 0.3, -0.6):
+            point = begin + far * away
+            ours.append(float(slope_at(point)[0]))
+            # What is known of the effects together, less what is known of them given the covariance.
+            factor = spreads.factor_of(point, size)
+            precision = block_diag(*(seen.precision + np.linalg.inv(factor @ factor.T)))
+            inside = along.T @ precision @ along
+            toward = along.T @ (np.ravel(seen.linear) - precision @ np.ravel(effect))
+            given_all = 0.5 * np.linalg.slogdet(inside)[1] - 0.5 * toward @ np.linalg.solve(inside, toward)
+            moved = unknowns._replace(factors={**unknowns.factors, name: point})
+            theirs.append(float(density(moved, states)) - given_all)
+        np.testing.assert_allclose(changes(ours), changes(theirs), atol=1e-8, err_msg=name)
+        step = 1e-5
+        ends = [slope_at(begin + sign * step)[0] for sign in (1, -1)]
+        np.testing.assert_allclose((ends[0] - ends[1]) / (2 * step), jnp.sum(slope_at(begin)[1]), rtol=1e-6)
 
 
 def test_effects_are_drawn_given_all_else_as_it_is_then(case, monkeypatch):
@@ -117,7 +173,7 @@ def test_states_have_the_conditional_of_the_reference(case):
         theirs, ours = [], []
         for seed in range(3):
             noise = jax.random.normal(jax.random.key(seed), states[c].shape)
-            x = states[c] + 0.5 * noise * sweep.lanes.filled
+            x = states[c] + 0.5 * noise * drawn_places(sweep)[c]
             theirs.append(float(density(unknowns, states.at[c].set(x))))
             quadratic = 0.5 * chain.diagonal * x**2 + chain.below * x * before(x) - chain.linear * x
             ours.append(-float(jnp.sum(quadratic)))
@@ -143,10 +199,8 @@ def test_moves_are_on_the_reference_density_with_states_integrated_out(case):
     law = sweep.law(unknowns)
     by_lane = update.laid(law, states.dtype)
     innovations = update.innovations(by_lane, columns, rows)
-    levels = dict(zip(("session", "dyad"), sweep.model.levels(
-        sweep.model.path(unknowns.free), unknowns.level_mean, unknowns.effects), strict=True))  # fmt: skip
-    used = {mean for entry in sweep.model.expansion.entries for mean in entry.means}
-    means = {(name, c): sweep.lanes.spread(levels[name][:, c]) for name, c in used}
+    levels = sweep.model.levels(sweep.model.path(unknowns.free), unknowns.level_mean, unknowns.effects)
+    means = means_of(sweep.model, sweep.lanes, levels, states.dtype)
     later = sweep.precisions(sweep.factors(unknowns)).later
     filled = np.flatnonzero(sweep.lanes.filled.ravel())
     for name, one in sweep.integrated.items():

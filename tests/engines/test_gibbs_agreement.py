@@ -1,6 +1,6 @@
 """The two engines on the same small studies: means of paths within .1 posterior SD, SDs within 10 %.
 
-Each option of the language that the sweeps take stands in at least one of the 13 models; of ratings the
+Each option of the language that the sweeps take stands in at least one of the 14 models; of ratings the
 raters' own errors are set side by side too. At an ESS of at
 least 4,000 in each, the difference of two means has a Monte Carlo error of .022 SD, that of two SDs of 1.6 %:
 the bounds are four and six of it. Larger differences are a wrong density, not chance.
@@ -80,6 +80,14 @@ CASES = {
             "disclosure ~ empathy + mean(empathy, dyad) + lag(disclosure)\n"
             "disclosure ~ (1 + empathy | dyad)\nempathy ~ (1 | dyad)",
             "dyad",
+        ),
+        {"dyads": 15},
+    ),
+    "products of what is centred by grand means": Case(
+        model(
+            "disclosure ~ empathy + rapport + empathy:rapport + lag(disclosure)\n"
+            "disclosure + empathy + rapport ~ (1 | dyad)",
+            "grand",
         ),
         {"dyads": 15},
     ),

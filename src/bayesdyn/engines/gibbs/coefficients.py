@@ -9,7 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.engines.gibbs.gaussian import Precisions, Quadratic, by_session, draw
+from bayesdyn.engines.gibbs.gaussian import (
+    Held,
+    Precisions,
+    Quadratic,
+    by_session,
+    draw,
+    draw_held,
+)
 from bayesdyn.engines.gibbs.model import Effects, Law, Model, Unknowns
 from bayesdyn.engines.gibbs.sums import Sums
 from bayesdyn.structure.language.priors import resolve_priors
@@ -38,12 +45,15 @@ class Coefficients:
     @cached_property
     def mean_blocks(self) -> list[Indices]:
         """Return constructs (indices into V) in blocks: no term multiplies two means of one block."""
+        return self._blocks(centre_held=False)
+
+    def _blocks(self, centre_held: bool) -> list[Indices]:
         own = list(self.model.own)
         apart = {
             (own.index(a), own.index(b))
             for entry in self.model.expansion.entries
-            for _, a in entry.means
-            for _, b in entry.means
+            for _, a in entry.moving(centre_held)
+            for _, b in entry.moving(centre_held)
             if a != b and a in own and b in own
         }
         for p in self.model.between:
@@ -69,12 +79,15 @@ class Coefficients:
         return [np.array(block) for block in blocks]
 
     def effect_blocks(self, name: str) -> list[Indices]:
-        """Return a group's effects in blocks that the innovations are affine in together."""
+        """Return a group's effects in blocks that the innovations are affine in together.
+
+        The mean over dyads is held while effects are drawn (:meth:`held`).
+        """
         places, outcomes = self.model.intercepts[name]
         slopes = np.setdiff1d(np.arange(self.model.effect_counts[name][1]), places)
-        blocks = [np.sort(places[np.isin(outcomes, block)]) for block in self.mean_blocks]
+        blocks = [np.sort(places[np.isin(outcomes, block)]) for block in self._blocks(centre_held=True)]
         blocks = [block for block in blocks if block.size]
-        with_means = {entry.term for entry in self.model.expansion.entries if entry.means}
+        with_means = {entry.term for entry in self.model.expansion.entries if entry.moving(centre_held=True)}
         if slopes.size and not with_means & set(self.model.problem.terms.slope_term) and len(blocks) <= 1:
             return [np.sort(np.concatenate([*blocks, slopes]))]
         return [*blocks, slopes] if slopes.size else blocks
@@ -95,10 +108,10 @@ class Coefficients:
             return unknowns
         paths, terms, outcomes = model.within
         path = model.path(unknowns.free)
-        by_session_, by_dyad = model.levels(path, unknowns.level_mean, unknowns.effects)
-        expanded = model.expanded(by_session_, by_dyad)
+        levels = model.levels(path, unknowns.level_mean, unknowns.effects)
+        expanded = model.expanded(levels)
         held = model.common(jnp.asarray(model.paths.fixed)) + model.slopes(unknowns.effects)
-        law = model.law_at(held, expanded, by_session_)
+        law = model.law_at(held, expanded, levels["session"])
         moved = jnp.einsum("sux,stx->sut", sums.gram, expanded)
         products = jnp.einsum("stu,sux->tx", expanded, moved)
         toward = precisions.later @ jnp.einsum("svu,sut->vt", law.weights, moved)
@@ -168,17 +181,21 @@ class Coefficients:
     def of_effects(
         self, name: str, block: Indices, unknowns: Unknowns, sums: Sums, precisions: Precisions
     ) -> Quadratic:
-        """Return what the sessions of each group say of a block of its effects, (groups, K)."""
+        """Return what the sessions of each group say of a block of its effects, (groups, K).
+
+        The mean over dyads is taken to be the present one: :meth:`held` says what keeps it.
+        """
         model, effect = self.model, unknowns.effects[name]
         path, of, table = model.path(unknowns.free), model.groups[name], model.problem.terms
         slopes = [slope for slope in table.in_group(name) if table.slope_effect[slope] in block]
         of_slopes = np.isin(block, table.slope_effect[slopes])
-        columns = model.touched(bool((~of_slopes).any()), table.slope_term[slopes])
+        columns = model.touched(bool((~of_slopes).any()), table.slope_term[slopes], centre_held=True)
+        levels = model.levels(path, unknowns.level_mean, unknowns.effects)
 
         def law(moved: jax.Array) -> Law:
-            # A session's law knows its own group only: all groups are moved at once.
+            # But for the mean over dyads, a session's law knows its own group only: all are moved at once.
             every: Effects = {**unknowns.effects, name: effect.at[:, block[~of_slopes]].add(moved)}
-            return model.law(path, unknowns.level_mean, every, columns)
+            return model.law(path, unknowns.level_mean, every, columns, levels.get("grand"))
 
         tangent = jax.jacfwd(law)(jnp.zeros(int((~of_slopes).sum())))
         counts = (len(of), len(block), len(model.own))
@@ -188,7 +205,7 @@ class Coefficients:
         means = jnp.zeros(counts).at[:, ~of_slopes].set(jnp.moveaxis(tangent.means, -1, 1))
         if slopes:
             # The law is linear in slopes: their tangents are the terms themselves, in one equation each.
-            expanded = model.expanded(*model.levels(path, unknowns.level_mean, unknowns.effects), columns)
+            expanded = model.expanded(levels, columns)
             for slope in slopes:
                 place = int(np.flatnonzero(block == table.slope_effect[slope])[0])
                 own = -expanded[:, table.slope_term[slope]]
@@ -197,6 +214,17 @@ class Coefficients:
         at = effect[:, block][of]
         seen = by_session(now, Law(weights, means), columns, at, sums, precisions)
         return Quadratic(*(jax.ops.segment_sum(part, of, len(effect)) for part in seen))
+
+    def held(self, name: str, block: Indices, unknowns: Unknowns) -> Held | None:
+        """Return what a draw of a block of effects holds so that no mean over dyads moves; None: nothing.
+
+        The mean itself moves with the grand means, and :mod:`.shifts` moves these against the effects.
+        """
+        inside = self.model.in_centre(name, block)
+        if inside is None:
+            return None
+        shares, places = inside
+        return Held(shares, places, jnp.asarray(shares) @ unknowns.effects[name][:, block[places]])
 
     def draw_effects(
         self,
@@ -208,12 +236,14 @@ class Coefficients:
         inverse: jax.Array,
     ) -> Unknowns:
         """Draw a block of effects; ``inverse`` (E, E) is that of their covariance."""
+        held = self.held(name, block, unknowns)
         effect = unknowns.effects[name]
         rest = np.setdiff1d(np.arange(effect.shape[1]), block)
         total = Quadratic(
             seen.precision + inverse[block][:, block], seen.linear - effect[:, rest] @ inverse[rest][:, block]
         )
-        effects = {**unknowns.effects, name: effect.at[:, block].set(draw(key, total))}
+        drawn = draw(key, total) if held is None else draw_held(key, total, held)
+        effects = {**unknowns.effects, name: effect.at[:, block].set(drawn)}
         return unknowns._replace(effects=effects)
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from bayesdyn.engines.chain import inverse_by_sweeps
 from bayesdyn.engines.gibbs import spreads
-from bayesdyn.engines.gibbs.gaussian import Precisions, Quadratic
+from bayesdyn.engines.gibbs.gaussian import Held, Precisions, Quadratic
 from bayesdyn.engines.gibbs.hamiltonian import SlopeAt
 from bayesdyn.engines.gibbs.model import Law
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
@@ -24,11 +24,17 @@ def by_scatter(point: jax.Array, size: int, prior: SpreadPrior, total: jax.Array
 
 
 def with_effects_out(
-    point: jax.Array, size: int, prior: SpreadPrior, seen: Quadratic
+    point: jax.Array, size: int, prior: SpreadPrior, seen: Quadratic, held: Held | None = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the log density of the factor of groups' effects, these integrated out, and its slope."""
+    """Return the log density of the factor of groups' effects, these integrated out, and its slope.
+
+    With ``held`` over the effects that have these sums: the density of what is seen and of the sums together.
+    """
     factor, back = jax.vjp(lambda point: spreads.factor_of(point, size), point)
     value, slope = log_marginal(factor, seen)
+    if held is not None:
+        of_sums, slope_of_sums = jax.value_and_grad(log_sums)(factor, seen, held)
+        value, slope = value + of_sums, slope + slope_of_sums
     known, known_slope = jax.value_and_grad(spreads.log_prior)(point, size, prior)
     return value + known, back(slope)[0] + known_slope
 
@@ -54,6 +60,15 @@ def log_marginal(factor: jax.Array, seen: Quadratic) -> tuple[jax.Array, jax.Arr
     of_covariance = jnp.sum(half @ jnp.moveaxis(inverse, -1, 0), axis=0)
     of_mean = jnp.einsum("gkj,gj,gi->ki", half, mean, mean)
     return 0.5 * (jnp.sum(toward * mean) - log_det), seen.linear.T @ mean - of_covariance - of_mean
+
+
+def log_sums(factor: jax.Array, seen: Quadratic, held: Held) -> jax.Array:
+    """Return the log density of weighted sums of groups' effects given what is seen of the effects."""
+    inside = jnp.eye(len(factor)) + factor.T @ seen.precision @ factor
+    covariances = factor @ jnp.linalg.inv(inside) @ factor.T
+    deviation = held.total - held.of(jnp.einsum("gij,gj->gi", covariances, seen.linear))
+    half = jnp.linalg.cholesky(held.spread(covariances))
+    return -0.5 * jnp.sum(solved(half, deviation[:, None]) ** 2) - jnp.sum(jnp.log(jnp.diag(half)))
 
 
 def log_law(law: Law, given: Sums, precisions: Precisions) -> jax.Array:

@@ -20,7 +20,7 @@ ONE = ("one", 0)
 type Primitive = tuple[str, int]
 """A raw column and its index: ``now``, ``lag`` (constructs), ``covariate``, ``covariate_lag``."""
 type Mean = tuple[str, int]
-"""A latent mean: ``session`` or ``dyad``, and the construct."""
+"""A latent mean: ``session``, ``dyad`` or ``grand``, the mean over dyads, and the construct."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,10 @@ class Entry:
     monomial: int
     sign: float
     means: tuple[Mean, ...]
+
+    def moving(self, centre_held: bool) -> tuple[Mean, ...]:
+        """Return the means, without those over dyads if these are held."""
+        return tuple(mean for mean in self.means if not (centre_held and mean[0] == "grand"))
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,11 @@ class Expansion:
     monomials: tuple[tuple[Primitive, ...], ...]
     entries: tuple[Entry, ...]
     own: NDArray[np.int64]
+
+    @property
+    def centres(self) -> set[int]:
+        """Return the constructs whose mean over dyads enters a term."""
+        return {c for entry in self.entries for level, c in entry.means if level == "grand"}
 
     def containing(self, primitive: Primitive) -> list[tuple[int, tuple[Primitive, ...]]]:
         """Return each monomial with a primitive, and what is left of it without."""
@@ -86,7 +95,7 @@ def _factors(problem: Problem) -> dict[int, _Parts]:
     start, centring = problem.blocks, problem.spec.centring
     found: dict[int, _Parts] = {start["one"]: [(ONE, 1.0, None)]}
     for c in range(len(problem.constructs)):
-        centre: _Parts = [(ONE, -1.0, (centring, c))] if centring in ("session", "dyad") else []
+        centre: _Parts = [] if centring == "none" else [(ONE, -1.0, (centring, c))]
         found[start["now"] + c] = [(("now", c), 1.0, None), *centre]
         found[start[lagged("lag", 1)] + c] = [(("lag", c), 1.0, None), *centre]
         found[start[lagged("deviation", 1)] + c] = [
@@ -111,8 +120,6 @@ def obstacles(problem: Problem) -> list[str]:
         found.append("lags that decay with time")
     if any(item.spread for item in spec.varying):
         found.append("residual SDs that vary (sigma)")
-    if spec.centring == "grand":
-        found.append('centering = "grand"')
     if found:
         return found
     names = problem.constructs

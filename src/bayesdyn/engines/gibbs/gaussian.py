@@ -18,6 +18,31 @@ class Precisions(NamedTuple):
     start: jax.Array
 
 
+class Held(NamedTuple):
+    """A weighted sum over G groups of some of their unknowns, which stays as it is.
+
+    Attributes
+    ----------
+    weights, places
+        (G,) weight of each group, (Q,) which of its unknowns.
+    total
+        (Q,) the sums.
+    """
+
+    weights: NDArray[np.float64]
+    places: NDArray[np.int64]
+    total: jax.Array
+
+    def of(self, values: jax.Array) -> jax.Array:
+        """Return the sums (Q,) of the groups' unknowns (G, K)."""
+        return jnp.asarray(self.weights) @ values[:, self.places]
+
+    def spread(self, covariances: jax.Array) -> jax.Array:
+        """Return the sums' covariance (Q, Q), of independent groups with covariances (G, K, K)."""
+        inside = covariances[:, self.places][:, :, self.places]
+        return jnp.einsum("g,gij->ij", self.weights**2, inside)
+
+
 class Quadratic(NamedTuple):
     """A log density -x'Ax/2 + b'x: A (..., K, K), b (..., K)."""
 
@@ -61,7 +86,26 @@ def _flat(values: jax.Array, kept: int) -> jax.Array:
 
 def draw(key: jax.Array, quadratic: Quadratic) -> jax.Array:
     """Return draws (..., K) of the normals with these log densities."""
+    return _drawn(key, quadratic, jnp.linalg.cholesky(quadratic.precision))
+
+
+def draw_held(key: jax.Array, quadratic: Quadratic, held: Held) -> jax.Array:
+    """Return draws (G, K) of independent normals given weighted sums of them.
+
+    A draw that knows nothing of the sums is moved by its regression on them (conditioning by kriging: Rue &
+    Held 2005, Gaussian Markov Random Fields, equation 2.30).
+    """
     factor = jnp.linalg.cholesky(quadratic.precision)
+    drawn = _drawn(key, quadratic, factor)
+    half = jax.lax.linalg.triangular_solve(
+        factor, jnp.broadcast_to(jnp.eye(factor.shape[-1]), factor.shape), left_side=True, lower=True
+    )
+    covariances = jnp.swapaxes(half, 1, 2) @ half
+    missing = jnp.linalg.solve(held.spread(covariances), held.total - held.of(drawn))
+    return drawn + held.weights[:, None] * (covariances[:, :, held.places] @ missing)
+
+
+def _drawn(key: jax.Array, quadratic: Quadratic, factor: jax.Array) -> jax.Array:
     noise = jax.random.normal(key, quadratic.linear.shape, quadratic.linear.dtype)
     half = jax.lax.linalg.triangular_solve(factor, quadratic.linear[..., None], left_side=True, lower=True)
     return jax.lax.linalg.triangular_solve(

@@ -48,7 +48,8 @@ class GroupEffects:
         for block in blocks:
             seen = self.coefficients.of_effects(self.name, block, unknowns, given, precisions)
             if len(blocks) == 1:
-                slope_at = partial(with_effects_out, size=self.size, prior=self.prior, seen=seen)
+                held = self.coefficients.held(self.name, block, unknowns)
+                slope_at = partial(with_effects_out, size=self.size, prior=self.prior, seen=seen, held=held)
                 unknowns = self._moved(unknowns, slope_at, move)
                 inverse = self._inverse(unknowns)
             unknowns = self.coefficients.draw_effects(next(keys), self.name, block, seen, unknowns, inverse)

@@ -24,6 +24,9 @@ from bayesdyn.structure.problem import Problem, observed_means
 from bayesdyn.structure.stability import SQUARINGS, party_lags
 
 type Effects = Mapping[str, jax.Array]
+type Levels = dict[str, jax.Array]
+"""Latent means (S, C) of each construct as each session has them, by level: ``session``, ``dyad``, and where
+constructs are centred there ``grand``, the mean over dyads."""
 
 
 class Unknowns(NamedTuple):
@@ -135,8 +138,28 @@ class Model:
         """Return every path (P,)."""
         return jnp.asarray(self.paths.pick) @ free + self.paths.fixed
 
-    def levels(self, path: jax.Array, level_mean: jax.Array, effects: Effects) -> tuple[jax.Array, jax.Array]:
-        """Return latent means by session (S, C) and by dyad, seen from each session (S, C)."""
+    @cached_property
+    def _dyad_share(self) -> NDArray[np.float64]:
+        """Return the weight (S,) of each session in a mean over dyads."""
+        of = self.problem.dyad_of_session
+        return 1 / np.bincount(of)[of] / len(self.problem.dyads)
+
+    def in_centre(
+        self, name: str, block: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+        """Return how the means over dyads hold a block of a group's effects; None where they do not.
+
+        The share (groups,) of the dyads that is in each group, and the places in the block of those held.
+        """
+        of_dyad, (places, outcomes) = self.problem.grouping(name).of_dyad, self.intercepts[name]
+        inside = places[np.isin(self.own[outcomes], list(self.expansion.centres))]
+        held = np.flatnonzero(np.isin(block, inside))
+        if of_dyad is None or not held.size:
+            return None
+        return np.bincount(of_dyad, minlength=self.effect_counts[name][0]) / len(of_dyad), held
+
+    def levels(self, path: jax.Array, level_mean: jax.Array, effects: Effects) -> Levels:
+        """Return the latent means at the unknowns."""
         problem = self.problem
         of_session, of_dyad = self._observed
         by_dyad = jnp.asarray(of_dyad).at[:, self.own].add(level_mean)[problem.dyad_of_session]
@@ -156,13 +179,13 @@ class Model:
             term = jnp.prod(both[:, np.array(problem.terms.between[p]) - first], axis=1)
             outcome = self.own[problem.terms.path_outcome[p]]
             by_session = by_session.at[:, outcome].add(path[p] * term)
-        return by_session, by_dyad
+        levels = {"session": by_session, "dyad": by_dyad}
+        if self.expansion.centres:
+            levels["grand"] = jnp.broadcast_to(self._dyad_share @ by_dyad, by_dyad.shape)
+        return levels
 
-    def expanded(
-        self, by_session: jax.Array, by_dyad: jax.Array, columns: NDArray[np.int64] | None = None
-    ) -> jax.Array:
+    def expanded(self, means: Levels, columns: NDArray[np.int64] | None = None) -> jax.Array:
         """Return the terms in monomials, by session: (S, T, U), or in some of the columns only."""
-        means = {"session": by_session, "dyad": by_dyad}
         columns = np.arange(len(self.expansion.monomials)) if columns is None else columns
         place = {int(j): i for i, j in enumerate(columns)}
         shape = (len(self.problem.terms.names), len(columns))
@@ -177,7 +200,7 @@ class Model:
                 continue
             values.append(prod(means[level][:, c] for level, c in entry.means))
             spread.append(at.ravel())
-        every = jnp.broadcast_to(fixed, (len(by_session), *shape))
+        every = jnp.broadcast_to(fixed, (len(means["session"]), *shape))
         # By a product, not by adding at places, which compiles to a slow scatter.
         return (
             every + (jnp.stack(values, axis=1) @ np.array(spread)).reshape(every.shape) if values else every
@@ -208,12 +231,17 @@ class Model:
         level_mean: jax.Array,
         effects: Effects,
         columns: NDArray[np.int64] | None = None,
+        centre: jax.Array | None = None,
     ) -> Law:
-        """Return the innovations' weights of the columns, or of some, and the means that starts are about."""
-        by_session, by_dyad = self.levels(path, level_mean, effects)
+        """Return the innovations' weights of the columns, or of some, and the means that starts are about.
+
+        With ``centre`` (S, C) the means over dyads are these, whatever the dyads' own are.
+        """
+        levels = self.levels(path, level_mean, effects)
+        if centre is not None:
+            levels["grand"] = centre
         coefficient = self.common(path) + self.slopes(effects)
-        expanded = self.expanded(by_session, by_dyad, columns)
-        return self.law_at(coefficient, expanded, by_session, columns)
+        return self.law_at(coefficient, self.expanded(levels, columns), levels["session"], columns)
 
     def law_at(
         self,
@@ -233,9 +261,13 @@ class Model:
             fixed, of_mean = fixed[:, columns], of_mean[columns]
         return Law(weights + fixed - means[:, :, None] * of_mean, means)
 
-    def touched(self, means: bool, terms: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the columns whose weights move with latent means, if asked, and with these terms."""
-        by_means = {entry.monomial for entry in self.expansion.entries if means and entry.means}
+    def touched(self, means: bool, terms: NDArray[np.int64], centre_held: bool = False) -> NDArray[np.int64]:
+        """Return the columns whose weights move with latent means, if asked, and with these terms.
+
+        With ``centre_held`` the mean over dyads is not one of the means that move.
+        """
+        moved = [entry for entry in self.expansion.entries if means and entry.moving(centre_held)]
+        by_means = {entry.monomial for entry in moved}
         by_terms = {entry.monomial for entry in self.expansion.entries if entry.term in terms}
         return np.array(sorted(by_means | by_terms | ({0} if means else set())))
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.engines.gibbs.gaussian import Quadratic, draw
+from bayesdyn.engines.gibbs.gaussian import Held, Quadratic, draw, draw_held
 from bayesdyn.engines.gibbs.model import Model, Unknowns
 from bayesdyn.structure.language.priors import resolve_priors
 
@@ -28,7 +28,7 @@ class Shifts:
 
     @cached_property
     def dyad_means(self) -> bool:
-        """Return whether the means of dyads are used: what is moved between levels then changes them."""
+        """Return whether each dyad's mean is used: what is moved between levels then changes it."""
         start = self.model.problem.blocks
         used = {level for entry in self.model.expansion.entries for level, _ in entry.means}
         columns = [column for path in self.model.problem.terms.between for column in path]
@@ -37,7 +37,8 @@ class Shifts:
     def up(self, key: jax.Array, name: str, unknowns: Unknowns, inverse: jax.Array) -> Unknowns:
         """Move what all effects of a group share into grand means and paths."""
         target, place, loc, tau = self._common(name)
-        if not target.size or (self.dyad_means and self.model.problem.grouping(name).of_dyad is None):
+        apart = self.model.problem.grouping(name).of_dyad is None
+        if not target.size or (apart and (self.dyad_means or self.model.expansion.centres)):
             return unknowns
         effect = unknowns.effects[name]
         now = jnp.concatenate([unknowns.level_mean, unknowns.free])[target]
@@ -81,14 +82,17 @@ class Shifts:
         return target, place, loc, 1 / np.asarray(sd, dtype=float) ** 2
 
     def down(self, key: jax.Array, unknowns: Unknowns, inverses: Covariances) -> Unknowns:
-        """Move what the sessions of a dyad share into the dyad's effects, and back."""
+        """Move what the sessions of a dyad share into the dyad's effects, and back.
+
+        Where the mean over dyads is a centre, the moves of all dyads are drawn such that it stays.
+        """
         if not {"dyad", "session"} <= set(unknowns.effects) or self.dyad_means:
             return unknowns
-        places = {name: dict(zip(v, p, strict=True)) for name, (p, v) in self.model.intercepts.items()}
-        shared = sorted(set(places["dyad"]) & set(places["session"]))
+        effect_of = {name: dict(zip(v, p, strict=True)) for name, (p, v) in self.model.intercepts.items()}
+        shared = sorted(set(effect_of["dyad"]) & set(effect_of["session"]))
         if not shared:
             return unknowns
-        up, down = (np.array([places[name][v] for v in shared]) for name in ("dyad", "session"))
+        up, down = (np.array([effect_of[name][v] for v in shared]) for name in ("dyad", "session"))
         of = self.model.problem.dyad_of_session
         dyad, session = unknowns.effects["dyad"], unknowns.effects["session"]
         counts = jnp.bincount(of, length=len(dyad)).astype(dyad.dtype)
@@ -97,7 +101,11 @@ class Shifts:
             jax.ops.segment_sum(session @ inverses["session"], of, len(dyad))[:, down]
             - (dyad @ inverses["dyad"])[:, up],
         )
-        step = draw(key, total)
+        inside = self.model.in_centre("dyad", up)
+        if inside is None:
+            step = draw(key, total)
+        else:
+            step = draw_held(key, total, Held(*inside, jnp.zeros(len(inside[1]))))
         effects = {
             **unknowns.effects,
             "dyad": dyad.at[:, up].add(step),

@@ -125,7 +125,8 @@ class States:
         sloped = set(zip(table.slope_term, table.slope_outcome, strict=True))
         for entry in self.model.expansion.entries:
             for term, outcome in {*zip(terms, outcomes, strict=True), *sloped}:
-                if term == entry.term and (entry.means or (term, outcome) in sloped):
+                # A mean over dyads is one number for all sessions.
+                if term == entry.term and (entry.moving(centre_held=True) or (term, outcome) in sloped):
                     found[outcome, entry.monomial] = True
         return found
 

@@ -24,7 +24,7 @@ from bayesdyn.engines.gibbs.spreads import SpreadPrior
 from bayesdyn.engines.gibbs.states import LaneLaw, States
 from bayesdyn.engines.gibbs.steps import Steps
 from bayesdyn.engines.gibbs.sums import Columns, Rows, Sums, columns_of, sums
-from bayesdyn.engines.gibbs.term_parts import changed, parts_of
+from bayesdyn.engines.gibbs.term_parts import changed, means_of, parts_of
 from bayesdyn.structure.problem import Problem
 
 type Curvature = dict[str, jax.Array]
@@ -174,15 +174,13 @@ class Sweep:
         """Move and draw one construct after the other, all others given."""
         model, moves, unknowns = self.model, self.states, state.unknowns
         dtype, columns = state.states.dtype, columns_of(state.states)
-        by_session, by_dyad = model.levels(model.path(unknowns.free), unknowns.level_mean, unknowns.effects)
-        expanded, slopes_of = model.expanded(by_session, by_dyad), model.slopes(unknowns.effects)
-        used = {mean for entry in model.expansion.entries for mean in entry.means}
-        levels = {"session": by_session, "dyad": by_dyad}
-        means = {(name, c): self.lanes.spread(levels[name][:, c].astype(dtype)) for name, c in used}
+        levels = model.levels(model.path(unknowns.free), unknowns.level_mean, unknowns.effects)
+        expanded, slopes_of = model.expanded(levels), model.slopes(unknowns.effects)
+        means = means_of(model, self.lanes, levels, dtype)
 
         def law_of(unknowns: Unknowns) -> LaneLaw:
             common = model.common(model.path(unknowns.free))
-            return moves.laid(model.law_at(common + slopes_of, expanded, by_session), dtype)
+            return moves.laid(model.law_at(common + slopes_of, expanded, levels["session"]), dtype)
 
         law, precisions = law_of(unknowns), self.precisions(self.factors(unknowns))
         innovations = _kept(moves.innovations(law, columns, rows))

@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.engines.gibbs.model import Model
+from bayesdyn.engines.gibbs.expansion import Mean
+from bayesdyn.engines.gibbs.lanes import Lanes
+from bayesdyn.engines.gibbs.model import Levels, Model
 from bayesdyn.engines.gibbs.states import Change
 from bayesdyn.engines.gibbs.sums import Columns, Rows, monomial
 
-type Means = dict[tuple[str, int], jax.Array]
-"""Latent means of each construct, of the sessions and of the dyads, where the exchanges stand."""
+type Means = dict[Mean, jax.Array]
+"""Latent means (T, L) where the exchanges stand; (1, 1) where all sessions share one."""
 
 
 class Part(NamedTuple):
@@ -26,6 +28,16 @@ class Part(NamedTuple):
     outcome: int
     free: NDArray[np.int64]
     values: tuple[jax.Array, ...]
+
+
+def means_of(model: Model, lanes: Lanes, levels: Levels, dtype: jnp.dtype) -> Means:
+    """Return the latent means that terms hold."""
+    used = {mean for entry in model.expansion.entries for mean in entry.means}
+    # In one order, so that a compiled program is found again.
+    found = {(level, c): levels[level][:, c].astype(dtype) for level, c in sorted(used)}
+    return {
+        mean: value[:1, None] if mean[0] == "grand" else lanes.spread(value) for mean, value in found.items()
+    }
 
 
 def parts_of(
