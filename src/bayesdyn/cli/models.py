@@ -63,6 +63,7 @@ def fit(
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="engine jax: folder of checkpoints.")] = None,
     device: Annotated[str, typer.Option(help="engine jax: cpu, gpu or auto.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="engine jax: how many of them share the study.")] = 1,
     out: Out = Path("fit.nc"),
 ) -> None:
     """Draw from the posterior of a structural model.
@@ -83,7 +84,8 @@ def fit(
         engine=engine, draws=draws, tune=tune, chains=chains, random_seed=random_seed, kappa=kappa,
         target_accept=target_accept, backend=backend, sampler=sampler,
         latent_draws=latent_draws, imputations=imputations,
-        until=None if until_ess is None else {"ess": until_ess}, resume=resume, device=device, progress=True,
+        until=None if until_ess is None else {"ess": until_ess}, resume=resume,
+        device=device, devices=devices, progress=True,
     )  # fmt: skip
     write_dataset(fitted, out, "fit")
     show(summary(fitted), index=True)

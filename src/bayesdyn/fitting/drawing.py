@@ -51,6 +51,7 @@ class Sweeping:
     until: Mapping[str, float] | None = None
     resume: Path | None = None
     device: str = "auto"
+    devices: int = 1
     progress: bool = False
 
     def draw(
@@ -77,6 +78,7 @@ class Sweeping:
                 latent_draws=own.latent_draws,
                 until=Until(**self.until) if self.until is not None else None,
                 device=self.device,
+                devices=self.devices,
                 progress=self.progress,
             )
             if self.resume is not None:
@@ -86,6 +88,7 @@ class Sweeping:
                     **identity(design, self.measures, own),
                     "length of a block": str(asked.block),
                     "number of imputations": str(len(settings)),
+                    "number of devices": str(self.devices),
                 }
                 asked = replace(asked, checkpoint=Checkpoint(folder, of_run))
             every.append(asked)

@@ -43,6 +43,7 @@ def fit(
     until: Mapping[str, float] | None = None,
     resume: str | Path | None = None,
     device: str = "auto",
+    devices: int = 1,
     progress: bool = False,
 ) -> xr.DataTree:
     """Draw from the posterior of a structural model.
@@ -100,6 +101,9 @@ def fit(
         same fit, the run goes on from there, and gives the draws of a run that was never interrupted.
     device
         With sweeps: ``cpu``, ``gpu``, or ``auto``: what JAX takes.
+    devices
+        With ``engine="jax"``: over how many of them the sessions are spread, on this host or on several
+        (docs/engines.md). A run goes on from a checkpoint of as many.
     progress
         Show a progress bar on stderr.
 
@@ -136,17 +140,18 @@ def fit(
         cannot hold.
     """
     settings = Settings(draws, tune, chains, random_seed, target_accept, latent_draws, sampler)
-    _check_settings(engine, device, settings, backend)
+    _check_settings(engine, device, devices, settings, backend)
     problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
     if engine == "auto":
         engine, problem = _chosen(problem, sampler)
-    _check_run(engine, sampler, chains, until, resume, device, problem.measurement)
+    _check_run(engine, sampler, chains, until, resume, device, devices, problem.measurement)
     if problem.notes:
         warn("\n".join(problem.notes), DataWarning, stacklevel=2)
     drawing: Drawing = Reference(backend, progress)
     if engine == "jax":
         settings = replace(settings, engine=engine)
-        drawing = Sweeping(measures, MANY, until, Path(resume) if resume else None, device, progress)
+        folder = Path(resume) if resume else None
+        drawing = Sweeping(measures, MANY, until, folder, device, devices, progress)
     if problem.measurement == "propagated":
         drawn = fit_propagated(measures, spec, settings, drawing, imputations)
     else:
@@ -181,6 +186,7 @@ def _check_run(
     until: Mapping[str, float] | None,
     resume: str | Path | None,
     device: str,
+    devices: int,
     measurement: str,
 ) -> None:
     faults = FaultList()
@@ -191,6 +197,8 @@ def _check_run(
         )
     if engine == "pymc" and device != "auto":
         faults.add(f"device {device!r} is not for engine 'pymc'", 'Use engine="jax", or leave device out')
+    if engine == "pymc" and devices > 1:
+        faults.add(f"devices {devices} is not for engine 'pymc'", 'Use engine="jax", or leave devices out')
     if engine == "jax" and sampler != "nutpie":
         faults.add(f"sampler {sampler!r} is not for engine 'jax', which sweeps", 'Use engine="pymc"')
     if until is not None and chains < 2:
@@ -207,10 +215,12 @@ def _check_run(
     faults.raise_if_any("Cannot fit", EngineError)
 
 
-def _check_settings(engine: str, device: str, settings: Settings, backend: str) -> None:
+def _check_settings(engine: str, device: str, devices: int, settings: Settings, backend: str) -> None:
     faults = FaultList()
     if device not in DEVICES:
         faults.add(f"device {device!r} is unknown", f"Use one of {', '.join(DEVICES)}")
+    if devices < 1:
+        faults.add(f"devices is {devices}", "Use at least 1")
     if engine not in ENGINES:
         faults.add(f"engine {engine!r} is unknown", f"Use one of {', '.join(ENGINES)}")
     check_settings(settings, backend, faults)

@@ -22,6 +22,8 @@ class Asked:
         Of the states; everything else is float64.
     device
         ``cpu``, ``gpu``, or ``auto``: what JAX takes.
+    devices
+        How many of them the sessions are dealt to.
     latent_draws
         How many draws of the states to keep, from the ends of blocks.
     until
@@ -38,6 +40,7 @@ class Asked:
     random_seed: int
     dtype: str = "float64"
     device: str = "auto"
+    devices: int = 1
     latent_draws: int = 0
     until: Until | None = None
     checkpoint: Checkpoint | None = None

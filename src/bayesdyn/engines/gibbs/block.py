@@ -7,14 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesdyn.engines.gibbs import spreads
+from bayesdyn.engines.gibbs.layout import Put
 from bayesdyn.engines.gibbs.model import Unknowns
 from bayesdyn.engines.gibbs.steps import adapt, begin_steps, learn, looks
 from bayesdyn.engines.gibbs.sums import Rows, Sums
 from bayesdyn.engines.gibbs.sweep import Kept, State, Sweep
 
 
-def start(sweep: Sweep, seed: int, chain: int) -> State:
-    """Return where a chain begins: unknowns near the middle of their priors, states near their scores."""
+def start(sweep: Sweep, seed: int, chain: int, put: Put = jnp.asarray) -> State:
+    """Return where a chain begins: unknowns near the middle of their priors, states near their scores.
+
+    ``put`` brings the states to where the sweeps are made.
+    """
     rng = np.random.default_rng([seed, chain])
     model, problem = sweep.model, sweep.problem
     near = rng.uniform(-0.5, 0.5, len(model.paths.loc))
@@ -40,7 +44,7 @@ def start(sweep: Sweep, seed: int, chain: int) -> State:
     return State(
         key,
         unknowns,
-        jnp.asarray(states, sweep.dtype),
+        put(states.astype(sweep.dtype)),
         begin_steps(len(sweep.moves), sweep.begin_metric()),
     )
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesdyn.artefacts import whole_file
+from bayesdyn.engines.gibbs.devices import on_host
 from bayesdyn.errors import EngineError, FaultList
 
 _STATE = "state.npz"
@@ -123,7 +124,7 @@ class Checkpoint:
 
 def leaves_of(tree: object) -> list[np.ndarray]:
     """Return the arrays of a tree, keys of random numbers as their data."""
-    return [np.asarray(_plain(leaf)) for leaf in jax.tree.leaves(tree)]
+    return [on_host(_plain(leaf)) for leaf in jax.tree.leaves(tree)]
 
 
 def filled_as[T](like: T, leaves: list[np.ndarray]) -> T:

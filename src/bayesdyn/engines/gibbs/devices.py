@@ -1,13 +1,29 @@
 """What a run is on: the device that was asked for, and the memory that it has."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
 from jax.stages import Compiled
 
+from bayesdyn.engines.gibbs.places import SHARD
 from bayesdyn.errors import EngineError, FaultList
+
+
+class Device(Protocol):
+    """What is asked of a device of JAX, whose own class is no type to checkers."""
+
+    platform: str
+    process_index: int
+
+    def memory_stats(self) -> dict[str, int] | None:
+        """Return bytes by what they are of; None where the device does not tell."""
+        ...
 
 
 def on_device(name: str) -> AbstractContextManager[object]:
@@ -20,8 +36,41 @@ def on_device(name: str) -> AbstractContextManager[object]:
     """
     if name == "auto":
         return nullcontext()
+    # This host's: the first of all may be another one's.
+    own = [device for device in _seen(name) if device.process_index == jax.process_index()]
+    return jax.default_device(own[0])
+
+
+def mesh_of(name: str, count: int) -> Mesh:
+    """Return a mesh of so many devices of a kind, on all hosts.
+
+    Raises
+    ------
+    EngineError
+        If JAX sees none of that kind, or fewer.
+    """
+    seen, faults = _seen(name), FaultList()
+    if len(seen) < count:
+        faults.add(
+            f"JAX sees {len(seen)} of kind {seen[0].platform} here",
+            f"Ask for at most {len(seen)}; a processor stands for several with "
+            f"XLA_FLAGS=--xla_force_host_platform_device_count={count}",
+        )
+    faults.raise_if_any(f"Cannot run on {count} devices", EngineError)
+    return Mesh(np.array(seen[:count]), (SHARD,))
+
+
+def on_host(values: jax.Array | np.ndarray) -> np.ndarray:
+    """Return an array as NumPy has it, also where other hosts hold parts of it."""
+    if isinstance(values, jax.Array) and not (values.is_fully_addressable or values.is_fully_replicated):
+        values = multihost_utils.process_allgather(values, tiled=True)
+    return np.asarray(values)
+
+
+def _seen(name: str) -> Sequence[Device]:
+    """Return the devices of a kind that JAX sees, on all hosts."""
     try:
-        return jax.default_device(jax.devices(name)[0])
+        return jax.devices(None if name == "auto" else name)
     except RuntimeError as error:
         faults = FaultList()
         faults.add(
@@ -32,20 +81,10 @@ def on_device(name: str) -> AbstractContextManager[object]:
         raise AssertionError("a fault was added") from error
 
 
-class Device(Protocol):
-    """What is asked of a device of JAX, whose own class is no type to checkers."""
-
-    platform: str
-
-    def memory_stats(self) -> dict[str, int] | None:
-        """Return bytes by what they are of; None where the device does not tell."""
-        ...
-
-
 def device_in_use() -> Device:
     """Return the device that JAX works on here by default."""
     device = jax.config.jax_default_device
-    return jax.devices(device)[0] if device is None or isinstance(device, str) else device
+    return jax.local_devices(backend=device)[0] if device is None or isinstance(device, str) else device
 
 
 def needed_by(compiled: Compiled) -> float:

@@ -17,9 +17,10 @@ from bayesdyn.engines.gibbs.asked import Asked
 from bayesdyn.engines.gibbs.block import Totals, run_block, start
 from bayesdyn.engines.gibbs.checkpoint import Standing, filled_as, leaves_of
 from bayesdyn.engines.gibbs.convergence import Reached, reached_by, settled
-from bayesdyn.engines.gibbs.devices import device_in_use, free_memory, needed_by, on_device
+from bayesdyn.engines.gibbs.devices import device_in_use, free_memory, needed_by, on_device, on_host
 from bayesdyn.engines.gibbs.expansion import obstacles
 from bayesdyn.engines.gibbs.named import posterior_of, stats_of
+from bayesdyn.engines.gibbs.shards import Shards, sweep_on
 from bayesdyn.engines.gibbs.steps import frozen
 from bayesdyn.engines.gibbs.sums import columns_of
 from bayesdyn.engines.gibbs.sweep import Kept, State, Sweep
@@ -56,11 +57,11 @@ def draw_each(problems: Iterable[Problem], asked: Sequence[Asked]) -> list[xr.Da
         for obstacle in obstacles(problem):
             faults.add(f"it has {obstacle}", 'Use engine="pymc"')
         faults.raise_if_any(f'engine="jax" cannot fit model {problem.spec.name!r}', EngineError)
-        sweep = Sweep(problem, own.dtype)
+        sweep, shards = sweep_on(own.device, own.devices, problem, own.dtype)
         # Kept programs hold who belongs to which session and dyad, as numbers, and no score.
         kept = nullcontext() if sweep.holds_scores else kept_on_disk()
         with on_device(own.device), kept:
-            run = _Run(sweep, own, before)
+            run = _Run(sweep, own, shards, before)
             run.run()
             trees.append(run.tree())
         before = run
@@ -70,13 +71,16 @@ def draw_each(problems: Iterable[Problem], asked: Sequence[Asked]) -> list[xr.Da
 class _Run:
     """A run of chains: each of them does a block, then all are looked at together."""
 
-    def __init__(self, sweep: Sweep, asked: Asked, before: "_Run | None" = None) -> None:
+    def __init__(
+        self, sweep: Sweep, asked: Asked, shards: Shards | None = None, before: "_Run | None" = None
+    ) -> None:
         """Stand where chains begin: where those of the run before ended, if there was one."""
-        self.sweep, self.asked, self.block = sweep, asked, asked.block
+        self.sweep, self.asked, self.block, self.shards = sweep, asked, asked.block, shards
         # A processor takes chains on cores of their own; other devices take one program of them all.
-        self.together = device_in_use().platform != "cpu"
-        self.rows = sweep.rows()
-        self.states = [start(sweep, asked.random_seed, chain) for chain in range(asked.chains)]
+        self.together = device_in_use().platform != "cpu" or shards is not None
+        self.rows = sweep.rows() if shards is None else shards.rows(sweep)
+        put = jnp.asarray if shards is None else shards.put
+        self.states = [start(sweep, asked.random_seed, chain, put) for chain in range(asked.chains)]
         self.program: Block | None = None
         if before is not None:
             ends = zip(self.states, before.states, strict=True)
@@ -84,7 +88,9 @@ class _Run:
             alike = not sweep.holds_scores and before.block == self.block
             self.program = before.program if alike else None
         latent = bool(sweep.states.moved)
-        self.given = None if latent else jax.jit(sweep.sums)(columns_of(self.states[0].states), self.rows)
+        whole = None if shards is None else shards.whole
+        sums = jax.jit(sweep.sums, out_shardings=whole)
+        self.given = None if latent else sums(columns_of(self.states[0].states), self.rows)
         self.warmed, self.kept, self.latent = 0, [], []
         self.totals = (np.zeros(()), np.zeros(()))
         # By block: of the warm-up, and of what is kept. Blocks have one shape, so one compilation serves all.
@@ -114,7 +120,7 @@ class _Run:
                 self.totals = (self.totals[0] + totals.first, self.totals[1] + totals.second)
                 self.parameters.append(self._parameters_of(kept))
                 if asked.latent_draws:
-                    states = [np.asarray(one.states, np.float32) for one in self.states]
+                    states = [on_host(one.states).astype(np.float32) for one in self.states]
                     self.latent.append(np.stack([self._by_exchange(one) for one in states]))
                 self._save()
         self.sampling = time.monotonic() - began - self.compiling
@@ -138,8 +144,11 @@ class _Run:
         return posterior_of(self.sweep, kept.unknowns, effects=False)
 
     def _compiled(self) -> "Block":
-        block = jax.jit(partial(run_block, self.sweep, self.block, together=self.together))
-        begin = _stacked(self.states) if self.together else self.states[0]
+        found = None if self.shards is None else self.shards.of_block
+        block = jax.jit(
+            partial(run_block, self.sweep, self.block, together=self.together), out_shardings=found
+        )
+        begin = self._stacked() if self.together else self.states[0]
         compiled = block.lower(jnp.array(True), begin, self.rows, self.given).compile()
         self._check_memory(needed_by(compiled))
         return compiled
@@ -156,6 +165,8 @@ class _Run:
         of_draw = sum(leaf.nbytes for leaf in jax.tree.leaves(Kept(self.states[0].unknowns, jnp.zeros(9))))
         # Draws are joined at the end: they stand there twice.
         programs = 1 if self.together else min(available_cores(), asked.chains)
+        if self.shards is not None and device_in_use().platform == "cpu":
+            programs = asked.devices  # the parts of one program, side by side in one memory
         needed = by_program * programs + 2 * of_draw * asked.draws * asked.chains
         if free is None or needed < free:
             return
@@ -172,17 +183,22 @@ class _Run:
         Totals are of all chains together, in double precision.
         """
         if self.together:
-            moved, stacked, totals = block(_stacked(self.states), self.rows, self.given)
+            moved, stacked, totals = block(self._stacked(), self.rows, self.given)
             places = range(len(self.states))
             self.states = [jax.tree.map(operator.itemgetter(i), moved) for i in places]
             kept = jax.tree.map(lambda values: np.swapaxes(np.asarray(values), 0, 1), stacked)
-            return kept, jax.tree.map(lambda values: np.sum(np.asarray(values, float), axis=0), totals)
+            return kept, jax.tree.map(lambda values: np.sum(on_host(values), axis=0, dtype=float), totals)
         done = list(pool.map(lambda state: block(state, self.rows, self.given), self.states))
         self.states, kept, totals = (list(part) for part in zip(*done, strict=True))
         return (
             jax.tree.map(lambda *chains: np.stack(chains), *kept),
             jax.tree.map(lambda *chains: np.sum(chains, axis=0, dtype=float), *totals),
         )
+
+    def _stacked(self) -> State:
+        """Return the states of all chains as one."""
+        stacked = jax.tree.map(lambda *chains: jnp.stack(chains), *self.states)
+        return stacked if self.shards is None else self.shards.placed(stacked)
 
     def _by_exchange(self, laid: np.ndarray) -> np.ndarray:
         """Return values (C, T, L) as (N, C)."""
@@ -267,10 +283,6 @@ class _Run:
 
 type Block = Callable[..., tuple[State, Kept, Totals]]
 """A compiled block of sweeps."""
-
-
-def _stacked(states: list[State]) -> State:
-    return jax.tree.map(lambda *chains: jnp.stack(chains), *states)
 
 
 def _is_look(blocks: int) -> bool:

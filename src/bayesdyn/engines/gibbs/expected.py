@@ -12,7 +12,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.lanes import before, dot
 from bayesdyn.engines.gibbs.scalar_chains import Moments
@@ -147,12 +146,10 @@ def slope_of_row(place: int, block: tuple[int, ...], row: jax.Array, of_row: jax
     return -0.5 * (jnp.outer(y, unit) + jnp.outer(unit, y) - (a @ y) * jnp.outer(unit, unit))
 
 
-def expected_start(
-    change: Change, place: int, moments: Moments, first: tuple[NDArray[np.int64], NDArray[np.int64]]
-) -> jax.Array:
-    """Return the expected sum of products of the deviations at starts (V, V)."""
+def expected_start(change: Change, place: int, mean: jax.Array, second: jax.Array) -> jax.Array:
+    """Return the expected sum of products of the deviations at starts (V, V), of moments there (S,)."""
     rest = change.start.astype(float)
-    mean, second = moments.mean[first].astype(float), moments.second[first].astype(float)
+    mean, second = mean.astype(float), second.astype(float)
     shared = rest @ mean
     scatter = rest @ rest.T
     scatter = scatter.at[place].add(shared).at[:, place].add(shared)

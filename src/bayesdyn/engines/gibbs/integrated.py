@@ -11,7 +11,7 @@ states are redrawn at once, as validity asks.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import jax
@@ -254,7 +254,7 @@ class Integrated:
         errors = self.states.errors(self.c, kappa, columns, rows)
         weighted = self.states.weighted(change, precisions.later)
         chain = _kept(self.states.chain(self.c, change, weighted, rows, precisions.start, errors))
-        chain, _, _ = self.states.latent(self.c, chain, columns.now[self.c])
+        chain, _, _ = self.states.latent(self.c, chain, columns.now[self.c], rows.places)
         found = moments(chain)
         products = Products(weighted, found, rows.later)
         score, start = rows.score[self.c], precisions.start
@@ -264,7 +264,8 @@ class Integrated:
         row, of_row = precisions.later[self.place], jnp.zeros(len(self.model.own))
         for v in self.block:
             of_row = of_row.at[v].set(expected_square(change, v, self.place, products))
-        by_start = expected_start(change, self.place, found, self.states.lanes.first)
+        first = partial(self.states.lanes.at_start, places=rows.places)
+        by_start = expected_start(change, self.place, first(found.mean), first(found.second))
         free = slope_of_coefficients(parts, len(self.free), products)
         later = slope_of_row(self.place, self.block, row, of_row)
         slopes = Slopes(scored.slope(errors, found), free, later, -0.5 * by_start)

@@ -1,11 +1,14 @@
 """Where exchanges stand: sessions side by side in lanes, to be walked through together, step by step."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+
+from bayesdyn.engines.gibbs.places import Places
 
 _MOST_IDLE = 0.2  # of all places, where each session has a lane of its own
 
@@ -44,12 +47,27 @@ class Lanes:
         spread = np.moveaxis(values[self.exchange], (0, 1), (-2, -1))
         return np.where(self.filled, spread, idle)
 
-    def spread(self, values: jax.Array) -> jax.Array:
+    def spread(self, values: jax.Array, places: Places | None = None) -> jax.Array:
         """Return values (S,) of sessions at each place (T, L), or (1, L)."""
-        return values[self.session]
+        return values[self.session] if places is None else places.spread(values)
+
+    def at_start(self, values: jax.Array, places: Places | None) -> jax.Array:
+        """Return the values (S,) at the sessions' first exchanges, of values (T, L)."""
+        return values[self.first] if places is None else places.at_start(values)
+
+    def add_at_start(self, values: jax.Array, added: jax.Array, places: Places | None) -> jax.Array:
+        """Return values (T, L) with something (S,), or one number, added at the sessions' first exchanges."""
+        return values.at[self.first].add(added) if places is None else places.add_at_start(values, added)
 
 
-def lay(session_of: NDArray[np.int64]) -> Lanes:
+class Dealt(NamedTuple):
+    """Sessions dealt to shards, one shard after the other: as many to ``each``, the last may have fewer."""
+
+    shards: int
+    each: int
+
+
+def lay(session_of: NDArray[np.int64], dealt: Dealt | None = None) -> Lanes:
     """Put sessions into lanes as long as the longest: each into the fullest lane that has room for it.
 
     Where few places are idle anyway, each session has a lane of its own: what it shares is then by lane.
@@ -57,17 +75,25 @@ def lay(session_of: NDArray[np.int64]) -> Lanes:
     Parameters
     ----------
     session_of
-        (N,) session of each exchange, in order.
+        (N,) session of each exchange; those of a session stand together, in order.
+    dealt
+        No lane holds sessions of two shards, and all have as many lanes, some of them perhaps empty.
     """
     length = np.bincount(session_of)
+    shards, each = dealt or Dealt(1, len(length))
     steps = int(length.max())
-    members = [[s] for s in range(len(length))]
-    if len(session_of) < (1 - _MOST_IDLE) * steps * len(length):
-        members = _filled_lanes(length, steps)
+    single = len(session_of) >= (1 - _MOST_IDLE) * steps * len(length)
+    by_shard: list[list[list[int]]] = []
+    for begin in range(0, shards * each, each):
+        lengths = length[begin : begin + each]
+        own = [[s] for s in range(len(lengths))] if single else _filled_lanes(lengths, steps)
+        by_shard.append([[begin + s for s in lane] for lane in own])
+    most = max(map(len, by_shard))
+    members: list[list[int]] = [lane for own in by_shard for lane in (*own, *[[]] * (most - len(own)))]
     exchange = np.zeros((steps, len(members)), dtype=np.int64)
     filled = np.zeros(exchange.shape, dtype=bool)
     start = np.zeros((2, len(length)), dtype=np.int64)
-    first = np.cumsum(length) - length
+    first = first_exchanges(session_of)
     for lane, inside in enumerate(members):
         at = 0
         for s in inside:
@@ -78,9 +104,17 @@ def lay(session_of: NDArray[np.int64]) -> Lanes:
     exchange[~filled] = 0
     place = np.zeros(len(session_of), dtype=np.int64)
     place[exchange[filled]] = np.flatnonzero(filled.ravel())
-    single = all(len(inside) == 1 for inside in members)
-    session = np.array(members).T if single else session_of[exchange]
+    one_each = all(len(inside) <= 1 for inside in members)
+    session = np.array([[(*inside, 0)[0] for inside in members]]) if one_each else session_of[exchange]
     return Lanes(exchange, filled, session, start, place)
+
+
+def first_exchanges(session_of: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the first exchange of each session (S,); those of a session (N,) stand together."""
+    begins = np.flatnonzero(np.diff(session_of, prepend=-1))
+    first = np.zeros(len(begins), dtype=np.int64)
+    first[session_of[begins]] = begins
+    return first
 
 
 def _filled_lanes(length: NDArray[np.int64], steps: int) -> list[list[int]]:

@@ -1,7 +1,8 @@
 """A problem's scores and masks where the exchanges stand, and the priors of its covariances."""
 
+from collections.abc import Callable
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,12 +15,15 @@ from bayesdyn.engines.raters import Ratings
 from bayesdyn.structure.language.priors import resolve_priors
 from bayesdyn.structure.problem import Problem
 
+type Put = Callable[[NDArray[np.generic]], jax.Array]
+"""Brings an array (..., T, L) to where the sweeps are made."""
 
-def rows_of(problem: Problem, lanes: Lanes, noisy: bool, dtype: str) -> Rows:
+
+def rows_of(problem: Problem, lanes: Lanes, noisy: bool, dtype: str, put: Put) -> Rows:
     """Return the constants of the exchanges; ``noisy``: scores have errors."""
 
     def laid(values: NDArray[np.float64]) -> jax.Array:
-        return jnp.asarray(lanes.laid(values), dtype)
+        return put(lanes.laid(values).astype(dtype))
 
     ratings, by = None, problem.rated_by
     if by is not None:

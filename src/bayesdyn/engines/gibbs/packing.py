@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesdyn.engines.gibbs.lanes import Dealt, first_exchanges
+
 _SIZES = (4, 8, 16, 32)
 _MOST_IDLE = 0.2  # of all places
 
@@ -32,9 +34,13 @@ class Packing:
     session: NDArray[np.int64]
 
 
-def pack(session_of: NDArray[np.int64]) -> Packing:
-    """Pack exchanges, sessions one after the other, into the longest chunks that leave few places idle."""
+def pack(session_of: NDArray[np.int64], dealt: Dealt | None = None) -> Packing:
+    """Pack exchanges, sessions one after the other, into the longest chunks that leave few places idle.
+
+    All shards of ``dealt`` sessions have as many chunks, some of them perhaps idle.
+    """
     length = np.bincount(session_of)
+    shards, each = dealt or Dealt(1, len(length))
     best = _SIZES[0]
     for size in _SIZES:
         places = size * np.sum(-(-length // size))
@@ -42,8 +48,15 @@ def pack(session_of: NDArray[np.int64]) -> Packing:
             best = size
     chunks = -(-length // best)
     session = np.repeat(np.arange(len(length)), chunks)
-    first_chunk, first = np.cumsum(chunks) - chunks, np.cumsum(length) - length
+    first_chunk, first = np.cumsum(chunks) - chunks, first_exchanges(session_of)
     within = (np.arange(len(session)) - first_chunk[session])[:, None] * best + np.arange(best)
     filled = within < length[session][:, None]
     exchange = first[session][:, None] + np.minimum(within, length[session][:, None] - 1)
-    return Packing(exchange, filled, session)
+    inside = [np.flatnonzero(session // each == k) for k in range(shards)]
+    most = max(map(len, inside))
+    # An idle chunk repeats its shard's last one, or the very last: so sessions stay in order.
+    lasts = [at[-1] if at.size else len(session) - 1 for at in inside]
+    filled_up = [np.append(at, np.full(most - len(at), last)) for at, last in zip(inside, lasts, strict=True)]
+    used = np.concatenate([np.arange(most) < len(at) for at in inside])
+    at = np.concatenate(filled_up)
+    return Packing(exchange[at], filled[at] & used[:, None], session[at])

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bayesdyn.engines.gibbs.expansion import Primitive
 from bayesdyn.engines.gibbs.lanes import Lanes, after, before
 from bayesdyn.engines.gibbs.model import Law, Model
+from bayesdyn.engines.gibbs.places import Places
 from bayesdyn.engines.gibbs.scalar_chains import Chain, draw
 from bayesdyn.engines.gibbs.sums import Columns, Rows, monomial
 
@@ -107,13 +108,14 @@ class States:
         free = [c for c in self.model.own if self.fixed is None or not self.fixed[c].all()]
         return tuple(int(c) for c in free)
 
-    def laid(self, law: Law, dtype: jnp.dtype) -> LaneLaw:
+    def laid(self, law: Law, dtype: jnp.dtype, places: Places | None = None) -> LaneLaw:
         """Return the law where the exchanges stand: what all sessions share stays one number."""
         weights = law.weights.astype(dtype)
         found = {}
         for v, j in zip(*np.nonzero(self._places), strict=True):
             varies = self._varies[v, j]
-            found[int(v), int(j)] = self.lanes.spread(weights[:, v, j]) if varies else weights[0, v, j]
+            value = self.lanes.spread(weights[:, v, j], places) if varies else weights[0, v, j]
+            found[int(v), int(j)] = value
         return LaneLaw(found, law.means.astype(dtype).T)
 
     @cached_property
@@ -139,8 +141,8 @@ class States:
                 for j in np.flatnonzero(self._places[v])
             ]
             later.append(rows.later * sum(parts[1:], parts[0]))
-        first = self.lanes.first
-        start = [columns.now[c][first] - law.means[v] for v, c in enumerate(self.model.own)]
+        first = (self.lanes.at_start(columns.now[c], rows.places) for c in self.model.own)
+        start = [states - law.means[v] for v, states in enumerate(first)]
         return Innovations(tuple(later), jnp.stack(start))
 
     def change(self, c: int, law: LaneLaw, innovations: Innovations, columns: Columns, rows: Rows) -> Change:
@@ -153,8 +155,9 @@ class States:
             rest[v] = innovations.later[v]
             if v in now or v in lag:
                 rest[v] = rest[v] - rows.later * _added(v, now, lag, columns, c)
-        place, first = self.model.place(c), self.lanes.first
-        start = innovations.start.at[place].add(-columns.now[c][first])
+        start = innovations.start.at[self.model.place(c)].add(
+            -self.lanes.at_start(columns.now[c], rows.places)
+        )
         return Change(rest, now, lag, start)
 
     def changed(
@@ -166,8 +169,8 @@ class States:
             later[v] = value
             if v in change.now or v in change.lag:
                 later[v] = value + rows.later * _added(v, change.now, change.lag, columns, c)
-        place, first = self.model.place(c), self.lanes.first
-        return Innovations(tuple(later), change.start.at[place].add(columns.now[c][first]))
+        start = self.lanes.at_start(columns.now[c], rows.places)
+        return Innovations(tuple(later), change.start.at[self.model.place(c)].add(start))
 
     def _cofactors(self, cofactors: _Cofactors, law: LaneLaw, columns: Columns, rows: Rows) -> Parts:
         found: Parts = {}
@@ -198,12 +201,13 @@ class States:
         if self.pattern is None:
             return Errors(scale[c] ** 2, scale[c] ** 2 * score, None)
         inverse = jnp.asarray(self.inverse_corr, score.dtype)[:, c]  # (patterns, C)
+        pattern = self.pattern if rows.places is None else rows.places.pattern
         others = [
-            inverse[self.pattern, k] * scale[k] * (rows.score[k] - columns.now[k])
+            inverse[pattern, k] * scale[k] * (rows.score[k] - columns.now[k])
             for k in range(len(columns.now))
             if k != c
         ]
-        weight, of_others = scale[c] ** 2 * inverse[self.pattern, c], scale[c] * sum(others[1:], others[0])
+        weight, of_others = scale[c] ** 2 * inverse[pattern, c], scale[c] * sum(others[1:], others[0])
         return Errors(weight, weight * score + of_others, of_others)
 
     def weighted(self, change: Change, later: jax.Array) -> Weighted:
@@ -237,29 +241,33 @@ class States:
         ahead, ahead_linear = _kept((ahead, rows.later * _products(weighted.lag, change.rest)))
         diagonal, linear = errors.weight + own + after(ahead), linear - after(ahead_linear)
         row = start[self.model.place(c)].astype(linear.dtype)
-        first = self.lanes.first
-        linear = linear.at[first].add(-row @ change.start)
-        diagonal = diagonal.at[first].add(row[self.model.place(c)])
+        linear = self.lanes.add_at_start(linear, -row @ change.start, rows.places)
+        diagonal = self.lanes.add_at_start(diagonal, row[self.model.place(c)], rows.places)
         return Chain(diagonal, below, linear)
 
-    def draw(self, key: jax.Array, c: int, chain: Chain, states: jax.Array) -> jax.Array:
+    def draw(
+        self, key: jax.Array, c: int, chain: Chain, states: jax.Array, places: Places | None
+    ) -> jax.Array:
         """Return states (T, L) of construct c; fixed ones as they are, idle places 0."""
-        chain, free, known = self.latent(c, chain, states)
+        chain, free, known = self.latent(c, chain, states, places)
         noise = jax.random.normal(key, chain.linear.shape, chain.linear.dtype)
         drawn = draw(chain, noise)
-        return drawn if free.all() else jnp.where(free, drawn, known)
+        return drawn if free is None else jnp.where(free, drawn, known)
 
-    def latent(self, c: int, chain: Chain, states: jax.Array) -> tuple[Chain, NDArray[np.bool_], jax.Array]:
-        """Return the chain given the fixed states, which are free, and the fixed ones, 0 elsewhere."""
-        free = self.lanes.filled
-        if self.fixed is not None:
-            free = free & ~self.fixed[c]
-        if free.all():
-            return chain, free, jnp.zeros_like(states)
-        known = jnp.where(free, 0.0, jnp.where(self.lanes.filled, states, 0.0))
+    def latent(
+        self, c: int, chain: Chain, states: jax.Array, places: Places | None
+    ) -> tuple[Chain, NDArray[np.bool_] | jax.Array | None, jax.Array]:
+        """Return the chain given the fixed states, which are free (None: all), and the fixed ones, else 0."""
+        filled, fixed, lib = self.lanes.filled, self.fixed, np
+        if filled.all() and (fixed is None or not fixed[c].any()):
+            return chain, None, jnp.zeros_like(states)
+        if places is not None:
+            filled, fixed, lib = places.filled, places.fixed, jnp
+        free = filled if fixed is None else filled & ~fixed[c]
+        known = jnp.where(free, 0.0, jnp.where(filled, states, 0.0))
         diagonal, below, linear = chain
         linear = linear - below * before(known) - after(below * known)
-        tied = free & np.concatenate([np.zeros_like(free[:1]), free[:-1]])
+        tied = free & lib.concatenate([lib.zeros_like(free[:1]), free[:-1]])
         given = Chain(
             jnp.where(free, diagonal, 1.0), jnp.where(tied, below, 0.0), jnp.where(free, linear, 0.0)
         )

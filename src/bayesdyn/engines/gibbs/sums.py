@@ -1,15 +1,18 @@
 """What the states say to everything else: cross-products of the columns by session, and the starts."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.expansion import Expansion, Primitive
 from bayesdyn.engines.gibbs.lanes import Lanes, before
 from bayesdyn.engines.gibbs.packing import Packing
+from bayesdyn.engines.gibbs.places import Places
 from bayesdyn.engines.raters import Ratings
 
 
@@ -27,6 +30,8 @@ class Rows(NamedTuple):
         raters' present parameters.
     ratings
         (C, R, T, L) with ``joint``.
+    places
+        Where exchanges stand, on several devices; None on one, where that is a constant.
     """
 
     covariate: jax.Array
@@ -36,6 +41,7 @@ class Rows(NamedTuple):
     precision: jax.Array | tuple[jax.Array, ...]
     rated: jax.Array
     ratings: Ratings[jax.Array] | None = None
+    places: Places | None = None
 
 
 class Columns(NamedTuple):
@@ -87,22 +93,42 @@ def sums(
 
     A chunk's own sums are of few terms and may be of the states' precision; all that follows is double.
     """
-    at = lanes.place[packing.exchange]
+    places, summed = rows.places, partial(_gram, expansion)
+    if places is None:
+        rows = rows._replace(later=rows.later * jnp.asarray(lanes.filled, rows.later.dtype))
+        at, count = lanes.place[packing.exchange], int(packing.session.max()) + 1
+        gram = summed((columns, rows), at, packing.filled, packing.session, count)
+    else:
+        gram = places.by_session(summed, (columns, rows._replace(places=None)))
+    starts = [lanes.at_start(columns.now[c], places) for c in own]
+    return Sums(gram, jnp.stack(starts, axis=1).astype(jnp.float64))
+
+
+type _Indices = jax.Array | NDArray[np.int64]
+
+
+def _gram(
+    expansion: Expansion,
+    laid: tuple[Columns, Rows],
+    at: _Indices,
+    used: jax.Array | NDArray[np.bool_],
+    session: _Indices,
+    count: int,
+) -> jax.Array:
+    """Return cross-products (S, U, U) by chunk: where its exchanges are (H, B), if any, and its session."""
+    columns, rows = laid
 
     def chunked(values: tuple[jax.Array, ...] | jax.Array) -> tuple[jax.Array, ...]:
         return tuple(value.reshape(-1)[at] for value in values)
 
-    later = chunked((rows.later * jnp.asarray(lanes.filled, rows.later.dtype),))[0]
-    later = later * jnp.asarray(packing.filled, later.dtype)
+    (later,) = chunked((rows.later,))
+    later = later * jnp.asarray(used, later.dtype)
     moved = Columns(chunked(columns.now), chunked(columns.lag))
     given = rows._replace(covariate=chunked(rows.covariate), covariate_lag=chunked(rows.covariate_lag))
     values = [monomial(one, moved, given) for one in expansion.monomials]
-    laid = jnp.stack([later if value is None else value * later for value in values], axis=1)
-    by_chunk = jnp.einsum("hub,hvb->huv", laid, laid)
-    count = int(packing.session.max()) + 1
-    gram = jax.ops.segment_sum(by_chunk.astype(jnp.float64), packing.session, count, indices_are_sorted=True)
-    starts = [columns.now[c][lanes.first] for c in own]
-    return Sums(gram, jnp.stack(starts, axis=1).astype(jnp.float64))
+    every = jnp.stack([later if value is None else value * later for value in values], axis=1)
+    by_chunk = jnp.einsum("hub,hvb->huv", every, every)
+    return jax.ops.segment_sum(by_chunk.astype(jnp.float64), session, count, indices_are_sorted=True)
 
 
 def put(values: Iterable[jax.Array], c: int, value: jax.Array) -> tuple[jax.Array, ...]:

@@ -15,8 +15,8 @@ from bayesdyn.engines.gibbs.gaussian import Precisions
 from bayesdyn.engines.gibbs.group_effects import GroupEffects
 from bayesdyn.engines.gibbs.hamiltonian import SlopeAt, hamiltonian
 from bayesdyn.engines.gibbs.integrated import Integrated
-from bayesdyn.engines.gibbs.lanes import Lanes, lay
-from bayesdyn.engines.gibbs.layout import rows_of, spread_priors, states_of
+from bayesdyn.engines.gibbs.lanes import Dealt, Lanes, lay
+from bayesdyn.engines.gibbs.layout import Put, rows_of, spread_priors, states_of
 from bayesdyn.engines.gibbs.model import Law, Model, Unknowns
 from bayesdyn.engines.gibbs.packing import Packing, pack
 from bayesdyn.engines.gibbs.shifts import Shifts
@@ -49,10 +49,11 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Sweep:
-    """The sweeps of one problem; methods are traced, properties are constants."""
+    """The sweeps of a problem, sessions dealt to devices or not; methods are traced, properties constant."""
 
     problem: Problem
     dtype: str = "float64"
+    dealt: Dealt | None = None
 
     @cached_property
     def model(self) -> Model:
@@ -62,12 +63,12 @@ class Sweep:
     @cached_property
     def packing(self) -> Packing:
         """Return the chunks that sums are made by."""
-        return pack(self.problem.session_of)
+        return pack(self.problem.session_of, self.dealt)
 
     @cached_property
     def lanes(self) -> Lanes:
         """Return where the exchanges stand."""
-        return lay(self.problem.session_of)
+        return lay(self.problem.session_of, self.dealt)
 
     @cached_property
     def coefficients(self) -> Coefficients:
@@ -108,9 +109,9 @@ class Sweep:
             self.problem.constructs[c]: Integrated(self.model, self.states, c, self.priors) for c in moved
         }
 
-    def rows(self) -> Rows:
-        """Return the constants of the exchanges."""
-        return rows_of(self.problem, self.lanes, self.noisy, self.dtype)
+    def rows(self, put: Put = jnp.asarray) -> Rows:
+        """Return the constants of the exchanges; ``put`` brings them to where the sweeps are made."""
+        return rows_of(self.problem, self.lanes, self.noisy, self.dtype, put)
 
     def factors(self, unknowns: Unknowns) -> dict[str, jax.Array]:
         """Return every covariance's factor."""
@@ -176,11 +177,13 @@ class Sweep:
         dtype, columns = state.states.dtype, columns_of(state.states)
         levels = model.levels(model.path(unknowns.free), unknowns.level_mean, unknowns.effects)
         expanded, slopes_of = model.expanded(levels), model.slopes(unknowns.effects)
-        means = means_of(model, self.lanes, levels, dtype)
+        means = means_of(model, self.lanes, levels, dtype, rows.places)
 
         def law_of(unknowns: Unknowns) -> LaneLaw:
             common = model.common(model.path(unknowns.free))
-            return moves.laid(model.law_at(common + slopes_of, expanded, levels["session"]), dtype)
+            return moves.laid(
+                model.law_at(common + slopes_of, expanded, levels["session"]), dtype, rows.places
+            )
 
         law, precisions = law_of(unknowns), self.precisions(self.factors(unknowns))
         innovations = _kept(moves.innovations(law, columns, rows))
@@ -203,7 +206,7 @@ class Sweep:
             # Barriers: XLA would else fuse what makes an array into each of its uses, and make it many times.
             weighted = moves.weighted(change, precisions.later)
             chain = _kept(moves.chain(c, change, weighted, rows, precisions.start, errors))
-            columns = columns.put(c, _kept(moves.draw(of_draw, c, chain, columns.now[c])))
+            columns = columns.put(c, _kept(moves.draw(of_draw, c, chain, columns.now[c], rows.places)))
             innovations = _kept(moves.changed(change, columns, rows, innovations, c))
         return unknowns, columns, chances, curvature
 

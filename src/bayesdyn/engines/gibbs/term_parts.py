@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bayesdyn.engines.gibbs.expansion import Mean
 from bayesdyn.engines.gibbs.lanes import Lanes
 from bayesdyn.engines.gibbs.model import Levels, Model
+from bayesdyn.engines.gibbs.places import Places
 from bayesdyn.engines.gibbs.states import Change
 from bayesdyn.engines.gibbs.sums import Columns, Rows, monomial
 
@@ -30,13 +31,14 @@ class Part(NamedTuple):
     values: tuple[jax.Array, ...]
 
 
-def means_of(model: Model, lanes: Lanes, levels: Levels, dtype: jnp.dtype) -> Means:
+def means_of(model: Model, lanes: Lanes, levels: Levels, dtype: jnp.dtype, places: Places | None) -> Means:
     """Return the latent means that terms hold."""
     used = {mean for entry in model.expansion.entries for mean in entry.means}
     # In one order, so that a compiled program is found again.
     found = {(level, c): levels[level][:, c].astype(dtype) for level, c in sorted(used)}
     return {
-        mean: value[:1, None] if mean[0] == "grand" else lanes.spread(value) for mean, value in found.items()
+        mean: value[:1, None] if mean[0] == "grand" else lanes.spread(value, places)
+        for mean, value in found.items()
     }
 
 

@@ -1,0 +1,125 @@
+"""Sessions dealt to several devices: which session goes where, and how arrays are brought there.
+
+Each device has as many sessions, up to one, and nearly as many exchanges. Dyads are not kept together: what
+crosses between devices is by session or less in any case, and whole sessions are dealt more evenly.
+"""
+
+from dataclasses import dataclass, replace
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import NDArray
+
+from bayesdyn.engines.gibbs.devices import mesh_of
+from bayesdyn.engines.gibbs.lanes import Dealt
+from bayesdyn.engines.gibbs.places import BY_SESSION, SHARD, Places, by_lane
+from bayesdyn.engines.gibbs.sums import Rows
+from bayesdyn.engines.gibbs.sweep import State, Sweep
+from bayesdyn.structure.problem import Problem
+
+
+def dealt(problem: Problem, shards: int) -> tuple[Problem, Dealt]:
+    """Return a problem whose sessions are numbered shard after shard, and how they are dealt.
+
+    Exchanges, and the groups that effects belong to, stay in their order.
+    """
+    length = np.bincount(problem.session_of)
+    each = -(-len(length) // shards)
+    # Longest first, there and back: loads differ by less than the longest session.
+    turns = np.tile(np.arange(shards), (each, 1))
+    turns[1::2] = turns[1::2, ::-1]
+    room = np.clip(len(length) - each * np.arange(shards), 0, each)
+    taken = turns[np.arange(each)[:, None] < room[turns]]
+    shard_of = np.empty(len(length), dtype=np.int64)
+    shard_of[np.argsort(-length, kind="stable")] = taken
+    order = np.argsort(shard_of, kind="stable")
+    number = np.argsort(order)
+    renumbered = replace(
+        problem,
+        sessions=tuple(problem.sessions[s] for s in order),
+        session_of=number[problem.session_of],
+        dyad_of_session=problem.dyad_of_session[order],
+        groupings=tuple(replace(one, of_session=one.of_session[order]) for one in problem.groupings),
+    )
+    return renumbered, Dealt(shards, each)
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The devices that a study's sessions are dealt to: the one axis of a mesh."""
+
+    mesh: Mesh
+
+    @property
+    def whole(self) -> NamedSharding:
+        """Return how an array stands that every device holds whole."""
+        return NamedSharding(self.mesh, PartitionSpec())
+
+    def put(self, laid: NDArray[np.generic]) -> jax.Array:
+        """Return an array (..., T, L) dealt by lane; no device ever holds more than its own part."""
+        return self._dealt(laid, by_lane(laid))
+
+    def rows(self, sweep: Sweep) -> Rows:
+        """Return the constants of the exchanges, with where they stand."""
+        return sweep.rows(self.put)._replace(places=self.places(sweep))
+
+    def places(self, sweep: Sweep) -> Places:
+        """Return where the exchanges stand on each device, of a sweep whose sessions are dealt to them."""
+        count, lanes, packing, states = self.mesh.size, sweep.lanes, sweep.packing, sweep.states
+        each = -(-lanes.start.shape[1] // count)
+        every = lanes.filled.shape[1]
+        wide = every // count
+        missing = (0, count * each - lanes.start.shape[1])
+        # Idle places look at the device's first session; it is nothing that counts.
+        used = lanes.filled if len(lanes.session) > 1 else lanes.filled.any(axis=0, keepdims=True)
+        step, lane = lanes.start
+        place = lanes.place[packing.exchange]
+        return Places(
+            session=self.put(np.where(used, lanes.session % each, 0).astype(np.int32)),
+            step=self._dealt(np.pad(step, missing).astype(np.int32), BY_SESSION),
+            lane=self._dealt(np.pad(lane % wide, missing, constant_values=wide).astype(np.int32), BY_SESSION),
+            filled=self.put(lanes.filled),
+            fixed=None if states.fixed is None else self.put(states.fixed),
+            pattern=None if states.pattern is None else self.put(states.pattern.astype(np.int32)),
+            chunk=self._dealt((place // every * wide + place % wide).astype(np.int32), BY_SESSION),
+            used=self._dealt(packing.filled, BY_SESSION),
+            of=self._dealt((packing.session % each).astype(np.int32), BY_SESSION),
+            mesh=self.mesh,
+            sessions=lanes.start.shape[1],
+        )
+
+    def placed(self, states: State) -> State:
+        """Return the states of several chains where a block takes them: nothing moves if they are there."""
+        return jax.device_put(states, self._of_states)
+
+    @property
+    def of_block(self) -> tuple[object, ...]:
+        """Return how what :func:`.block.run_block` gives of several chains stands, in a tree like it."""
+        return self._of_states, self.whole, self._of_states.states
+
+    @property
+    def _of_states(self) -> State:
+        """Return how states of several chains stand, in a tree like theirs."""
+        states = NamedSharding(self.mesh, PartitionSpec(None, None, None, SHARD))
+        return State._make((self.whole, self.whole, states, self.whole))
+
+    def _dealt(self, values: NDArray[np.generic], spec: PartitionSpec) -> jax.Array:
+        sharding = NamedSharding(self.mesh, spec)
+        # Of several hosts each makes the parts of its own devices.
+        return jax.make_array_from_callback(values.shape, sharding, lambda at: values[at])
+
+
+def sweep_on(device: str, count: int, problem: Problem, dtype: str) -> tuple[Sweep, Shards | None]:
+    """Return the sweeps of a problem on so many devices of a kind, and the shards, None for one device.
+
+    Raises
+    ------
+    EngineError
+        If JAX sees fewer of them.
+    """
+    if count == 1:
+        return Sweep(problem, dtype), None
+    shards = Shards(mesh_of(device, count))
+    renumbered, how = dealt(problem, count)
+    return Sweep(renumbered, dtype, how), shards
