@@ -31,7 +31,9 @@ class Part(NamedTuple):
     values: tuple[jax.Array, ...]
 
 
-def means_of(model: Model, lanes: Lanes, levels: Levels, dtype: jnp.dtype, places: Places | None) -> Means:
+def means_of(
+    model: Model, lanes: Lanes, levels: Levels, dtype: jnp.dtype, places: Places | None = None
+) -> Means:
     """Return the latent means that terms hold."""
     used = {mean for entry in model.expansion.entries for mean in entry.means}
     # In one order, so that a compiled program is found again.
