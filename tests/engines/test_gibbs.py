@@ -250,3 +250,4 @@ def test_what_the_sweeps_cannot_do_is_named():
     spec = bd.load_model("[model]\nname = 'far'\npaths = 'disclosure ~ lag(disclosure, 2)'\n")
     measures, _ = bd.simulate(spec, dyads=3, random_seed=1)
     assert obstacles(prepare(measures, spec, "known")) == ["a lag of more than one exchange"]
+    assert not [name for name, problem in MODELS.items() if obstacles(problem())]
