@@ -246,6 +246,16 @@ def test_moves_are_on_the_reference_density_with_states_integrated_out(case):
         np.testing.assert_allclose(changes(ours), changes(theirs), atol=1e-8, err_msg=name)
 
 
+@pytest.mark.parametrize(("centring", "said"), [("session", ["a product of empathy's means"]), ("grand", [])])
+def test_products_of_means_that_are_made_of_one_another_are_named(centring, said):
+    """A session's mean of disclosure holds that of empathy, so their product holds its square."""
+    paths = "disclosure ~ mean(empathy) + lag(disclosure)\nemotion ~ disclosure*empathy"
+    text = f"[model]\nname = 'far'\ncentering = '{centring}'\npaths = '''\n{paths}\n'''\n"
+    spec = bd.load_model(text + "[constructs]\ntherapist = ['empathy']\nclient = ['disclosure', 'emotion']\n")
+    measures, _ = bd.simulate(spec, dyads=3, sessions=2, random_seed=1)
+    assert obstacles(prepare(measures, spec, "known")) == said
+
+
 def test_what_the_sweeps_cannot_do_is_named():
     spec = bd.load_model("[model]\nname = 'far'\npaths = 'disclosure ~ lag(disclosure, 2)'\n")
     measures, _ = bd.simulate(spec, dyads=3, random_seed=1)

@@ -127,7 +127,29 @@ def obstacles(problem: Problem) -> list[str]:
     for monomial in expansion.monomials:
         states = [c for kind, c in monomial if kind in ("now", "lag") and names[c] in problem.endogenous]
         found += [f"a product of {names[c]} with itself" for c in set(states) if states.count(c) > 1]
-    for entry in expansion.entries:
-        means = [c for _, c in entry.means if names[c] in problem.endogenous]
-        found += [f"a product of {names[c]}'s means" for c in set(means) if means.count(c) > 1]
+    products = [entry.means for entry in expansion.entries]
+    products += [_means_between(problem, p) for p in range(len(problem.terms.between))]
+    for means in products:
+        parts = [c for mean in means for c in _part_of(problem, mean) if names[c] in problem.endogenous]
+        found += [f"a product of {names[c]}'s means" for c in sorted(set(parts)) if parts.count(c) > 1]
     return list(dict.fromkeys(found))
+
+
+def _means_between(problem: Problem, path: int) -> tuple[Mean, ...]:
+    """Return the means that a path between sessions multiplies; none if it is within."""
+    blocks, size = problem.blocks, len(problem.constructs)
+    found = []
+    for column in problem.terms.between[path]:
+        level = "session" if column < blocks["session"] + size else "dyad"
+        found.append((level, column - blocks[level]))
+    return tuple(found)
+
+
+def _part_of(problem: Problem, mean: Mean) -> set[int]:
+    """Return the constructs whose means a latent mean is made of, a session's by paths between them too."""
+    level, c = mean
+    found = {c}
+    for p, outcome in enumerate(problem.terms.path_outcome if level == "session" else ()):
+        if problem.endogenous[outcome] == problem.constructs[c]:
+            found |= {part for one in _means_between(problem, p) for part in _part_of(problem, one)}
+    return found
