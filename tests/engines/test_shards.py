@@ -1,0 +1,125 @@
+"""Sessions dealt to several devices: who gets which, and that sweeps on four are those on one."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bayesdyn as bd
+from bayesdyn.engines.gibbs.lanes import Dealt, lay
+from bayesdyn.engines.gibbs.packing import pack
+from bayesdyn.engines.gibbs.shards import dealt
+from bayesdyn.errors import EngineError
+from bayesdyn.structure.problem import prepare
+from on_four_devices import FOUR, LENGTHS, study
+
+pytestmark = pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")
+HELPER = Path(__file__).parents[1] / "on_four_devices.py"
+
+
+@pytest.fixture(scope="module")
+def problem():
+    measures, spec = study()
+    return prepare(measures, spec, "known")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    done = subprocess.run(
+        [sys.executable, HELPER, folder / "run"], capture_output=True, text=True, check=False,
+        timeout=600, env=os.environ | FOUR | {"BAYESDYN_CACHE": str(folder / "cache")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("shards", [1, 2, 4, 7, 20])
+def test_every_session_is_whole_in_one_shard_and_keeps_what_it_is(problem, shards):
+    """Twenty shards are more than there are sessions: some stay empty."""
+    renumbered, how = dealt(problem, shards)
+    assert how == Dealt(shards, -(-len(LENGTHS) // shards))
+    lanes, packing = lay(renumbered.session_of, how), pack(renumbered.session_of, how)
+    of_exchange = np.array(renumbered.sessions)[renumbered.session_of]
+    np.testing.assert_array_equal(of_exchange, np.array(problem.sessions)[problem.session_of])
+    of_dyad = renumbered.dyad_of_session[renumbered.session_of]
+    np.testing.assert_array_equal(of_dyad, problem.dyad_of)
+    for ours, theirs in zip(renumbered.groupings, problem.groupings, strict=True):
+        np.testing.assert_array_equal(ours.of_session[renumbered.session_of], theirs.of)
+    # Every exchange stands once, at its place, in a lane of its session's shard.
+    shard = renumbered.session_of // how.each
+    wide = lanes.filled.shape[1] // shards
+    np.testing.assert_array_equal(np.sort(lanes.exchange[lanes.filled]), np.arange(len(problem.t)))
+    np.testing.assert_array_equal(lanes.exchange.ravel()[lanes.place], np.arange(len(problem.t)))
+    np.testing.assert_array_equal(lanes.place % lanes.filled.shape[1] // wide, shard)
+    first = lanes.exchange[lanes.first]
+    np.testing.assert_array_equal(renumbered.session_of[first], np.arange(len(LENGTHS)))
+    assert (problem.previous[first] < 0).all()
+    # So it does in the chunks, whose sessions are in order.
+    chunks = len(packing.session) // shards
+    np.testing.assert_array_equal(np.sort(packing.exchange[packing.filled]), np.arange(len(problem.t)))
+    at, _ = np.nonzero(packing.filled)
+    np.testing.assert_array_equal(shard[packing.exchange[packing.filled]], at // chunks)
+    assert (np.diff(packing.session) >= 0).all()
+
+
+def test_shards_are_nearly_even(problem):
+    rng = np.random.default_rng(1)
+    length = rng.integers(2, 60, 1000)
+    many = replace(
+        problem,
+        session_of=np.repeat(np.arange(1000), length),
+        sessions=tuple(map(str, range(1000))),
+        dyad_of_session=np.zeros(1000, dtype=int),
+        groupings=(),
+    )
+    renumbered, how = dealt(many, 8)
+    load = np.bincount(renumbered.session_of // how.each)
+    assert len(load) == 8
+    assert load.max() - load.min() < 60
+
+
+def test_sweeps_on_four_devices_are_those_on_one(found):
+    far = {name: far for name, far in found["far"].items() if not far < 1e-8}
+    assert not far
+    assert len(found["far"]) > 20
+
+
+def test_no_device_holds_the_lanes_of_another(found):
+    chains, constructs, steps, lanes = found["states"]
+    assert lanes % 4 == 0
+    assert found["by_device"] == [[chains, constructs, steps, lanes // 4]] * 4
+
+
+def test_nothing_as_long_as_the_exchanges_crosses_between_devices(found):
+    """No dimension of what crosses is longer than the sessions or dyads are many, and steps are more."""
+    assert {name for name, _ in found["crossing"]} == {"all-reduce"}
+    assert max(size for _, shape in found["crossing"] for size in shape) <= len(LENGTHS) < max(LENGTHS)
+
+
+def test_a_fit_on_four_devices_goes_on_and_refuses_more(found):
+    assert found["same"]
+    first, again = found["compiled"]
+    assert again < 0.01 < first, "what is done is not done again"
+    # Latent scores come back in the order of the exchanges.
+    assert found["correlation"] > 0.5
+    assert "JAX sees 4 of kind cpu here" in found["refused"]["5"]
+    assert "another number of devices" in found["refused"]["2"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"engine": "pymc", "devices": 2}, "devices 2 is not for engine 'pymc'"),
+        ({"engine": "jax", "devices": 0}, "devices is 0"),
+    ],
+)
+def test_what_is_refused(given, said):
+    measures, spec = study()
+    with pytest.raises(EngineError, match=said):
+        bd.fit(measures, spec, random_seed=1, **given)
