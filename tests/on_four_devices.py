@@ -1,7 +1,7 @@
 """Sweeps on four devices, which are parts of a processor: what a process of its own finds, as JSON.
 
-Run as ``python on_four_devices.py FOLDER`` with the variables of :data:`FOUR` and ``BAYESDYN_CACHE``: how many
-devices a processor stands for is fixed when JAX starts.
+Run as ``python on_four_devices.py FOLDER`` with the variables of :data:`FOUR` and ``BAYESDYN_CACHE``: how
+many devices a processor stands for is fixed when JAX starts.
 """
 
 import json
