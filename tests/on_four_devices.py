@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 import bayesdyn as bd
-from bayesdyn.engines.gibbs.block import run_block, start
+from bayesdyn.engines.gibbs.block import run_block, stacked, start
 from bayesdyn.engines.gibbs.shards import sweep_on
 from bayesdyn.errors import EngineError
 from bayesdyn.measures.compiled import kept_on_disk
@@ -50,12 +50,10 @@ def compared() -> dict[str, object]:
     sweep, shards = sweep_on("cpu", 4, prepare(measures, spec, "known"), "float64")
     warm, block = jnp.array(True), partial(run_block, sweep, SWEEPS, together=True)
 
-    def begin(put):
-        chains = [start(sweep, 3, chain, put) for chain in range(CHAINS)]
-        return jax.tree.map(lambda *each: jnp.stack(each), *chains)
-
-    alone = jax.jit(block)(warm, begin(jnp.asarray), sweep.rows(), None)
-    states, rows = shards.placed(begin(shards.put)), shards.rows(sweep)
+    begin = stacked([start(sweep, 3, chain) for chain in range(CHAINS)])
+    alone = jax.jit(block)(warm, begin, sweep.rows(), None)
+    states = shards.stacked([start(sweep, 3, chain, shards.put) for chain in range(CHAINS)])
+    rows = shards.rows(sweep)
     # The program that the fit below takes from where it is kept.
     with kept_on_disk():
         compiled = jax.jit(block, out_shardings=shards.of_block).lower(warm, states, rows, None).compile()

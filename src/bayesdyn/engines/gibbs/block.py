@@ -1,5 +1,6 @@
 """A chain's start, and blocks of sweeps of one chain or of several together."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -47,6 +48,11 @@ def start(sweep: Sweep, seed: int, chain: int, put: Put = jnp.asarray) -> State:
         put(states.astype(sweep.dtype)),
         begin_steps(len(sweep.moves), sweep.begin_metric()),
     )
+
+
+def stacked(states: Sequence[State]) -> State:
+    """Return the states of several chains as one, the chains along its first axis."""
+    return jax.tree.map(lambda *chains: jnp.stack(chains), *states)
 
 
 class Totals(NamedTuple):

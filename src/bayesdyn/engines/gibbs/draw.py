@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdyn.engines.gibbs.asked import Asked
-from bayesdyn.engines.gibbs.block import Totals, run_block, start
+from bayesdyn.engines.gibbs.block import Totals, run_block, stacked, start
 from bayesdyn.engines.gibbs.checkpoint import Standing, filled_as, leaves_of
 from bayesdyn.engines.gibbs.convergence import Reached, reached_by, settled
 from bayesdyn.engines.gibbs.devices import device_in_use, free_memory, needed_by, on_device, on_host
@@ -183,10 +183,10 @@ class _Run:
         Totals are of all chains together, in double precision.
         """
         if self.together:
-            moved, stacked, totals = block(self._stacked(), self.rows, self.given)
+            moved, every, totals = block(self._stacked(), self.rows, self.given)
             places = range(len(self.states))
             self.states = [jax.tree.map(operator.itemgetter(i), moved) for i in places]
-            kept = jax.tree.map(lambda values: np.swapaxes(np.asarray(values), 0, 1), stacked)
+            kept = jax.tree.map(lambda values: np.swapaxes(np.asarray(values), 0, 1), every)
             return kept, jax.tree.map(lambda values: np.sum(on_host(values), axis=0, dtype=float), totals)
         done = list(pool.map(lambda state: block(state, self.rows, self.given), self.states))
         self.states, kept, totals = (list(part) for part in zip(*done, strict=True))
@@ -197,8 +197,7 @@ class _Run:
 
     def _stacked(self) -> State:
         """Return the states of all chains as one."""
-        stacked = jax.tree.map(lambda *chains: jnp.stack(chains), *self.states)
-        return stacked if self.shards is None else self.shards.placed(stacked)
+        return stacked(self.states) if self.shards is None else self.shards.stacked(self.states)
 
     def _by_exchange(self, laid: np.ndarray) -> np.ndarray:
         """Return values (C, T, L) as (N, C)."""

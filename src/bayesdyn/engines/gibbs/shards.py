@@ -4,13 +4,16 @@ Each device has as many sessions, up to one, and nearly as many exchanges. Dyads
 crosses between devices is by session or less in any case, and whole sessions are dealt more evenly.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
+from bayesdyn.engines.gibbs.block import stacked
 from bayesdyn.engines.gibbs.devices import mesh_of
 from bayesdyn.engines.gibbs.lanes import Dealt
 from bayesdyn.engines.gibbs.places import BY_SESSION, SHARD, Places, by_lane
@@ -89,9 +92,11 @@ class Shards:
             sessions=lanes.start.shape[1],
         )
 
-    def placed(self, states: State) -> State:
-        """Return the states of several chains where a block takes them: nothing moves if they are there."""
-        return jax.device_put(states, self._of_states)
+    @cached_property
+    def stacked(self) -> Callable[[Sequence[State]], State]:
+        """Return what makes one of the states of several chains, where a block takes it."""
+        # Compiled: of several hosts none may move by itself what others hold parts of.
+        return jax.jit(stacked, out_shardings=self._of_states)
 
     @property
     def of_block(self) -> tuple[object, ...]:
