@@ -256,6 +256,19 @@ def test_products_of_means_that_are_made_of_one_another_are_named(centring, said
     assert obstacles(prepare(measures, spec, "known")) == said
 
 
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [("b", ["one coefficient for paths between sessions that follow each other"]), ("c", [])],
+)
+def test_a_label_along_a_chain_of_means_is_named(label, said):
+    """Emotion's mean holds b times that of disclosure, which holds b times that of empathy: b squared."""
+    paths = f"disclosure ~ b*mean(empathy) + lag(disclosure)\nemotion ~ {label}*mean(disclosure)"
+    text = f"[model]\nname = 'chain'\npaths = '''\n{paths}\n'''\n[constructs]\ntherapist = ['empathy']\n"
+    spec = bd.load_model(text + "client = ['disclosure', 'emotion']\n")
+    measures, _ = bd.simulate(spec, dyads=3, sessions=2, random_seed=1)
+    assert obstacles(prepare(measures, spec, "known")) == said
+
+
 def test_what_the_sweeps_cannot_do_is_named():
     spec = bd.load_model("[model]\nname = 'far'\npaths = 'disclosure ~ lag(disclosure, 2)'\n")
     measures, _ = bd.simulate(spec, dyads=3, random_seed=1)

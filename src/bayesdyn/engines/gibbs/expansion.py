@@ -12,6 +12,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesdyn.structure.free_paths import free_paths
+from bayesdyn.structure.language.priors import resolve_priors
 from bayesdyn.structure.language.terms import lagged
 from bayesdyn.structure.problem import Problem
 
@@ -132,6 +134,8 @@ def obstacles(problem: Problem) -> list[str]:
     for means in products:
         parts = [c for mean in means for c in _part_of(problem, mean) if names[c] in problem.endogenous]
         found += [f"a product of {names[c]}'s means" for c in sorted(set(parts)) if parts.count(c) > 1]
+    if _shared_along_a_chain(problem):
+        found.append("one coefficient for paths between sessions that follow each other")
     return list(dict.fromkeys(found))
 
 
@@ -145,11 +149,26 @@ def _means_between(problem: Problem, path: int) -> tuple[Mean, ...]:
     return tuple(found)
 
 
+def _made_by(problem: Problem, mean: Mean) -> set[int]:
+    """Return the paths between sessions that make a session's mean, directly or through other means."""
+    level, c = mean
+    found: set[int] = set()
+    for p, outcome in enumerate(problem.terms.path_outcome if level == "session" else ()):
+        through = _means_between(problem, p)
+        if through and problem.endogenous[outcome] == problem.constructs[c]:
+            found |= {p}.union(*(_made_by(problem, one) for one in through))
+    return found
+
+
 def _part_of(problem: Problem, mean: Mean) -> set[int]:
     """Return the constructs whose means a latent mean is made of, a session's by paths between them too."""
-    level, c = mean
-    found = {c}
-    for p, outcome in enumerate(problem.terms.path_outcome if level == "session" else ()):
-        if problem.endogenous[outcome] == problem.constructs[c]:
-            found |= {part for one in _means_between(problem, p) for part in _part_of(problem, one)}
-    return found
+    return {mean[1]} | {c for p in _made_by(problem, mean) for _, c in _means_between(problem, p)}
+
+
+def _shared_along_a_chain(problem: Problem) -> bool:
+    """Return whether paths between sessions share a coefficient, and one makes what another holds."""
+    for picked in free_paths(problem.spec, resolve_priors(problem.spec)).pick.T:
+        same = set(np.flatnonzero(picked).tolist())
+        if any(same & _made_by(problem, one) for p in same for one in _means_between(problem, p)):
+            return True
+    return False
