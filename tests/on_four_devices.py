@@ -19,6 +19,7 @@ import xarray as xr
 import bayesdyn as bd
 from bayesdyn.engines.gibbs.block import run_block, stacked, start
 from bayesdyn.engines.gibbs.shards import sweep_on
+from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.errors import EngineError
 from bayesdyn.measures.compiled import kept_on_disk
 from bayesdyn.structure.language.spec import ModelSpec
@@ -48,15 +49,18 @@ def compared() -> dict[str, object]:
     """Return how far all that a block of sweeps gives is from the same on one device, and what crossed."""
     measures, spec = study()
     sweep, shards = sweep_on("cpu", 4, prepare(measures, spec, "known"), "float64")
-    warm, block = jnp.array(True), partial(run_block, sweep, SWEEPS, together=True)
+    warm = jnp.array(True)
 
-    begin = stacked([start(sweep, 3, chain) for chain in range(CHAINS)])
-    alone = jax.jit(block)(warm, begin, sweep.rows(), None)
+    # The same layout, as one device has it.
+    here = Sweep(sweep.problem, "float64", sweep.dealt._replace(mesh=None))
+    begin = stacked([start(here, 3, chain) for chain in range(CHAINS)])
+    alone = jax.jit(partial(run_block, here, SWEEPS, together=True))(warm, begin, here.rows(), None)
     states = shards.stacked([start(sweep, 3, chain, shards.put) for chain in range(CHAINS)])
     rows = shards.rows(sweep)
     # The program that the fit below takes from where it is kept.
     with kept_on_disk():
-        compiled = jax.jit(block, out_shardings=shards.of_block).lower(warm, states, rows, None).compile()
+        block = jax.jit(partial(run_block, sweep, SWEEPS, together=True), out_shardings=shards.of_block)
+        compiled = block.lower(warm, states, rows, None).compile()
     crossing = [
         [name, [int(size) for size in re.findall(r"\d+", " ".join(re.findall(r"\[([\d,]*)\]", shapes)))]]
         for shapes, name in _SHAPED.findall(compiled.as_text())

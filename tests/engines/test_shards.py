@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import bayesdyn as bd
-from bayesdyn.engines.gibbs.lanes import Dealt, lay
+from bayesdyn.engines.gibbs.lanes import lay
 from bayesdyn.engines.gibbs.packing import pack
+from bayesdyn.engines.gibbs.places import Dealt
 from bayesdyn.engines.gibbs.shards import dealt
 from bayesdyn.errors import EngineError
 from bayesdyn.structure.problem import prepare
@@ -97,9 +98,10 @@ def test_no_device_holds_the_lanes_of_another(found):
 
 
 def test_nothing_as_long_as_the_exchanges_crosses_between_devices(found):
-    """No dimension of what crosses is longer than the sessions or dyads are many, and steps are more."""
-    assert {name for name, _ in found["crossing"]} == {"all-reduce"}
-    assert max(size for _, shape in found["crossing"] for size in shape) <= len(LENGTHS) < max(LENGTHS)
+    """What crosses is by group or less: none of its dimensions is as long as steps."""
+    assert {name for name, _ in found["crossing"]} <= {"all-reduce", "all-gather"}
+    groups = -(-len(LENGTHS) // 4) * 4
+    assert max(size for _, shape in found["crossing"] for size in shape) <= groups < max(LENGTHS)
 
 
 def test_a_fit_on_four_devices_goes_on_and_refuses_more(found):

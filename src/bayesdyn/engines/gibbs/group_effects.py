@@ -12,6 +12,7 @@ from bayesdyn.engines.gibbs.covariances import Move, inverse_of, log_law, solved
 from bayesdyn.engines.gibbs.gaussian import Precisions
 from bayesdyn.engines.gibbs.hamiltonian import SlopeAt
 from bayesdyn.engines.gibbs.model import Unknowns
+from bayesdyn.engines.gibbs.places import Dealt, apart
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
 from bayesdyn.engines.gibbs.sums import Sums
 
@@ -24,12 +25,15 @@ class GroupEffects:
     ----------
     size, prior
         Effects of each group, and the prior of their covariance.
+    dealt
+        How sessions are dealt to devices; None: to one.
     """
 
     coefficients: Coefficients
     name: str
     size: int
     prior: SpreadPrior
+    dealt: Dealt | None = None
 
     def __call__(
         self, keys: Iterator[jax.Array], unknowns: Unknowns, given: Sums, precisions: Precisions, move: Move
@@ -47,6 +51,7 @@ class GroupEffects:
         inverse = self._inverse(unknowns)
         for block in blocks:
             seen = self.coefficients.of_effects(self.name, block, unknowns, given, precisions)
+            seen = apart(seen, self.dealt)
             if len(blocks) == 1:
                 held = self.coefficients.held(self.name, block, unknowns)
                 slope_at = partial(with_effects_out, size=self.size, prior=self.prior, seen=seen, held=held)

@@ -1,14 +1,13 @@
 """Where exchanges stand: sessions side by side in lanes, to be walked through together, step by step."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.engines.gibbs.places import Places
+from bayesdyn.engines.gibbs.places import Dealt, Places
 
 _MOST_IDLE = 0.2  # of all places, where each session has a lane of its own
 
@@ -60,13 +59,6 @@ class Lanes:
         return values.at[self.first].add(added) if places is None else places.add_at_start(values, added)
 
 
-class Dealt(NamedTuple):
-    """Sessions dealt to shards, one shard after the other: as many to ``each``, the last may have fewer."""
-
-    shards: int
-    each: int
-
-
 def lay(session_of: NDArray[np.int64], dealt: Dealt | None = None) -> Lanes:
     """Put sessions into lanes as long as the longest: each into the fullest lane that has room for it.
 
@@ -80,7 +72,7 @@ def lay(session_of: NDArray[np.int64], dealt: Dealt | None = None) -> Lanes:
         No lane holds sessions of two shards, and all have as many lanes, some of them perhaps empty.
     """
     length = np.bincount(session_of)
-    shards, each = dealt or Dealt(1, len(length))
+    shards, each, _ = dealt or Dealt(1, len(length))
     steps = int(length.max())
     single = len(session_of) >= (1 - _MOST_IDLE) * steps * len(length)
     by_shard: list[list[list[int]]] = []

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.engines.gibbs.lanes import Dealt, first_exchanges
+from bayesdyn.engines.gibbs.lanes import first_exchanges
+from bayesdyn.engines.gibbs.places import Dealt
 
 _SIZES = (4, 8, 16, 32)
 _MOST_IDLE = 0.2  # of all places
@@ -40,7 +41,7 @@ def pack(session_of: NDArray[np.int64], dealt: Dealt | None = None) -> Packing:
     All shards of ``dealt`` sessions have as many chunks, some of them perhaps idle.
     """
     length = np.bincount(session_of)
-    shards, each = dealt or Dealt(1, len(length))
+    shards, each, _ = dealt or Dealt(1, len(length))
     best = _SIZES[0]
     for size in _SIZES:
         places = size * np.sum(-(-length // size))

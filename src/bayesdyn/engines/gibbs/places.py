@@ -7,11 +7,12 @@ and nothing of an exchange ever leaves its device. What is summed over sessions 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 SHARD = "shard"
 """The axis of the mesh of devices."""
@@ -21,6 +22,27 @@ BY_SESSION = PartitionSpec(SHARD)
 def by_lane(values: jax.Array | np.ndarray) -> PartitionSpec:
     """Return how an array (..., L) is dealt to the devices."""
     return PartitionSpec(*[None] * (values.ndim - 1), SHARD)
+
+
+class Dealt(NamedTuple):
+    """Sessions dealt to shards, one shard after the other: as many to ``each``, the last may have fewer.
+
+    ``mesh`` are the devices that have a shard each; None where one has all.
+    """
+
+    shards: int
+    each: int
+    mesh: Mesh | None = None
+
+
+def apart[T](by_group: T, dealt: Dealt | None) -> T:
+    """Return arrays (groups, ...) so that of several devices each has some of the groups.
+
+    Else each would do for all groups what is done by group.
+    """
+    if dealt is None or dealt.mesh is None:
+        return by_group
+    return jax.lax.with_sharding_constraint(by_group, NamedSharding(dealt.mesh, BY_SESSION))
 
 
 @jax.tree_util.register_dataclass

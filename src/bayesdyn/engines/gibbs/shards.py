@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.block import stacked
 from bayesdyn.engines.gibbs.devices import mesh_of
-from bayesdyn.engines.gibbs.lanes import Dealt
-from bayesdyn.engines.gibbs.places import BY_SESSION, SHARD, Places, by_lane
+from bayesdyn.engines.gibbs.places import BY_SESSION, SHARD, Dealt, Places, by_lane
 from bayesdyn.engines.gibbs.sums import Rows
 from bayesdyn.engines.gibbs.sweep import State, Sweep
 from bayesdyn.structure.problem import Problem
@@ -127,4 +126,4 @@ def sweep_on(device: str, count: int, problem: Problem, dtype: str) -> tuple[Swe
         return Sweep(problem, dtype), None
     shards = Shards(mesh_of(device, count))
     renumbered, how = dealt(problem, count)
-    return Sweep(renumbered, dtype, how), shards
+    return Sweep(renumbered, dtype, how._replace(mesh=shards.mesh)), shards

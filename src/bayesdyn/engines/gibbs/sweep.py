@@ -15,10 +15,11 @@ from bayesdyn.engines.gibbs.gaussian import Precisions
 from bayesdyn.engines.gibbs.group_effects import GroupEffects
 from bayesdyn.engines.gibbs.hamiltonian import SlopeAt, hamiltonian
 from bayesdyn.engines.gibbs.integrated import Integrated
-from bayesdyn.engines.gibbs.lanes import Dealt, Lanes, lay
+from bayesdyn.engines.gibbs.lanes import Lanes, lay
 from bayesdyn.engines.gibbs.layout import Put, rows_of, spread_priors, states_of
 from bayesdyn.engines.gibbs.model import Law, Model, Unknowns
 from bayesdyn.engines.gibbs.packing import Packing, pack
+from bayesdyn.engines.gibbs.places import Dealt
 from bayesdyn.engines.gibbs.shifts import Shifts
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
 from bayesdyn.engines.gibbs.states import LaneLaw, States
@@ -231,7 +232,7 @@ class Sweep:
         unknowns = blocks.draw_means(next(keys), unknowns, given, precisions)
         inverses = {}
         for name in names:
-            effects = GroupEffects(blocks, name, *self.priors[name])
+            effects = GroupEffects(blocks, name, *self.priors[name], self.dealt)
             unknowns, inverses[name] = effects(keys, unknowns, given, precisions, move)
         unknowns = Shifts(self.model).down(next(keys), unknowns, inverses)
         for name in names:
