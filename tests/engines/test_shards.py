@@ -6,11 +6,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import bayesdyn as bd
+from bayesdyn.engines.gibbs import draw
 from bayesdyn.engines.gibbs.lanes import lay
 from bayesdyn.engines.gibbs.packing import pack
 from bayesdyn.engines.gibbs.places import Dealt
@@ -112,6 +114,17 @@ def test_a_fit_on_four_devices_goes_on_and_refuses_more(found):
     assert found["correlation"] > 0.5
     assert "JAX sees 4 of kind cpu here" in found["refused"]["5"]
     assert "another number of devices" in found["refused"]["2"]
+
+
+def test_draws_are_kept_by_the_host_and_states_by_the_device(monkeypatch):
+    measures, spec = study()
+    monkeypatch.setattr(draw, "device_in_use", lambda: SimpleNamespace(platform="another"))
+    for memory in ("free_memory", "free_on_host"):
+        monkeypatch.setattr(draw, memory, lambda: 1000.0)
+    with pytest.raises(
+        EngineError, match=r"GiB of the device's memory, and 0\.0.*\n.*GiB of memory, and 0\.0"
+    ):
+        bd.fit(measures, spec, measurement="none", engine="jax", draws=4, tune=4, chains=1, random_seed=1)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What a run is on: the device that was asked for, and the memory that it has."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
@@ -99,11 +99,32 @@ def free_memory() -> float | None:
     """Return the bytes that are free where JAX works by default; None where nobody tells."""
     device = device_in_use()
     stats = device.memory_stats() if device.platform != "cpu" else None
-    if stats:
-        return float(stats["bytes_limit"] - stats["bytes_in_use"])
+    return float(stats["bytes_limit"] - stats["bytes_in_use"]) if stats else free_on_host()
+
+
+def free_on_host() -> float | None:
+    """Return the bytes that are free on this host; None where nobody tells."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
     told = dict(line.split(":", 1) for line in lines)
     return 1024.0 * int(told["MemAvailable"].split()[0]) if "MemAvailable" in told else None
+
+
+def check_memory(needs: Mapping[str, tuple[float, float | None]], title: str) -> None:
+    """Refuse what would not fit: bytes that are needed and that are free, by name of memory; None: not known.
+
+    Raises
+    ------
+    EngineError
+        With what is needed, and what is there.
+    """
+    faults = FaultList()
+    for name, (needed, free) in needs.items():
+        if free is not None and needed >= free:
+            faults.add(
+                f"it needs about {needed / 2**30:.1f} GiB of {name}, and {free / 2**30:.1f} are free",
+                "Ask for fewer draws or chains, or use a machine with more memory",
+            )
+    faults.raise_if_any(title, EngineError)

@@ -17,7 +17,15 @@ from bayesdyn.engines.gibbs.asked import Asked
 from bayesdyn.engines.gibbs.block import Totals, run_block, stacked, start
 from bayesdyn.engines.gibbs.checkpoint import Standing, filled_as, leaves_of
 from bayesdyn.engines.gibbs.convergence import Reached, reached_by, settled
-from bayesdyn.engines.gibbs.devices import device_in_use, free_memory, needed_by, on_device, on_host
+from bayesdyn.engines.gibbs.devices import (
+    check_memory,
+    device_in_use,
+    free_memory,
+    free_on_host,
+    needed_by,
+    on_device,
+    on_host,
+)
 from bayesdyn.engines.gibbs.expansion import obstacles
 from bayesdyn.engines.gibbs.named import posterior_of, stats_of
 from bayesdyn.engines.gibbs.shards import Shards, sweep_on
@@ -154,28 +162,17 @@ class _Run:
         return compiled
 
     def _check_memory(self, by_program: float) -> None:
-        """Refuse a run that would not fit: ``by_program`` bytes while a program does a block.
-
-        Raises
-        ------
-        EngineError
-            With what is needed, and what is there.
-        """
-        asked, free = self.asked, free_memory()
+        """Refuse a run that would not fit: ``by_program`` bytes while a program does a block."""
+        asked = self.asked
         of_draw = sum(leaf.nbytes for leaf in jax.tree.leaves(Kept(self.states[0].unknowns, jnp.zeros(9))))
         # Draws are joined at the end: they stand there twice.
-        programs = 1 if self.together else min(available_cores(), asked.chains)
-        if self.shards is not None and device_in_use().platform == "cpu":
-            programs = asked.devices  # the parts of one program, side by side in one memory
-        needed = by_program * programs + 2 * of_draw * asked.draws * asked.chains
-        if free is None or needed < free:
-            return
-        faults = FaultList()
-        faults.add(
-            f"it needs about {needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} are free",
-            "Ask for fewer draws or chains, or use a machine with more memory",
-        )
-        faults.raise_if_any(f"Cannot fit model {self.sweep.problem.spec.name!r}", EngineError)
+        draws = 2 * of_draw * asked.draws * asked.chains
+        # The parts of a program over several devices of a processor stand side by side in one memory.
+        programs = asked.devices if self.together else min(available_cores(), asked.chains)
+        needs = {"memory": (by_program * programs + draws, free_memory())}
+        if device_in_use().platform != "cpu":
+            needs = {"the device's memory": (by_program, free_memory()), "memory": (draws, free_on_host())}
+        check_memory(needs, f"Cannot fit model {self.sweep.problem.spec.name!r}")
 
     def _advance(self, pool: ThreadPoolExecutor, block: "Block") -> tuple[Kept, Totals]:
         """Move every chain by a block; the chains stay where they were if that is interrupted.
@@ -187,7 +184,8 @@ class _Run:
             places = range(len(self.states))
             self.states = [jax.tree.map(operator.itemgetter(i), moved) for i in places]
             kept = jax.tree.map(lambda values: np.swapaxes(np.asarray(values), 0, 1), every)
-            return kept, jax.tree.map(lambda values: np.sum(on_host(values), axis=0, dtype=float), totals)
+            # Summed before they leave their devices: states of many exchanges are long to fetch.
+            return kept, jax.tree.map(lambda values: on_host(jnp.sum(values, axis=0, dtype=float)), totals)
         done = list(pool.map(lambda state: block(state, self.rows, self.given), self.states))
         self.states, kept, totals = (list(part) for part in zip(*done, strict=True))
         return (
