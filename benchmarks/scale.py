@@ -5,22 +5,20 @@
 The study is that of ``engine.py``; each given number of exchanges is one compilation, for a processor, with
 the chains of states solved by cyclic reduction as a GPU does. Bytes are those of one device: of arguments,
 of temporary arrays, of what every instruction reads and writes in a sweep (caches left out), and of what
-crosses between devices. A loop whose end the program does not know is an integrated move's: three slopes.
-The last line is one JSON object, a list with one entry for each number of exchanges.
+crosses between devices (:mod:`traffic`). The last line is one JSON object, a list with one entry for each
+number of exchanges.
 """
 
 import argparse
 import json
-import re
 import time
 import warnings
-from collections import Counter
 from functools import partial
-from math import prod
 
 import engine
 import jax
 import jax.numpy as jnp
+from traffic import counted
 
 import bayesdyn as bd
 from bayesdyn.engines.gibbs import scalar_chains
@@ -28,67 +26,6 @@ from bayesdyn.engines.gibbs.block import run_block, stacked, start
 from bayesdyn.engines.gibbs.shards import sweep_on
 from bayesdyn.errors import DataWarning
 from bayesdyn.structure.problem import prepare
-
-SLOPES = 3
-_BYTES = {
-    "f64": 8, "s64": 8, "u64": 8, "f32": 4, "s32": 4, "u32": 4, "u16": 2, "s16": 2,
-    "pred": 1, "s8": 1, "u8": 1,
-}  # fmt: skip
-_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$")
-_FREE = {
-    "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call", "iota",
-}  # fmt: skip
-_CROSSING = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
-
-
-def size_of(shapes: str) -> int:
-    """Return the bytes of an array, or of a tuple of them, as a program's text tells it."""
-    found = re.findall(r"(\w+)\[([\d,]*)\]", shapes)
-    return sum(_BYTES.get(kind, 0) * prod(int(n) for n in dims.split(",") if n) for kind, dims in found)
-
-
-def traffic(text: str) -> dict[str, Counter[str]]:
-    """Return, by computation of a compiled program, what a pass reads, writes, sends and calls."""
-    found: dict[str, Counter[str]] = {}
-    for block in re.split(r"\n\n", text):
-        head = re.search(r"^(ENTRY )?%([\w.\-]+) \(", block, re.MULTILINE)
-        if head is None:
-            continue
-        name, sizes, counted = "ENTRY" if head[1] else head[2], dict[str, int](), Counter[str]()
-        for line in block.splitlines():
-            told = _INSTRUCTION.match(line)
-            if told is None:
-                continue
-            result, shapes, kind, rest = told.groups()
-            sizes[result] = size_of(shapes)
-            if kind not in _FREE:
-                operands = rest.split("), ")[0]
-                counted["bytes"] += sizes[result] + sum(
-                    sizes.get(one, 0) for one in re.findall(r"%([\w.\-]+)", operands)
-                )
-                counted["instructions"] += 1
-            if kind.removesuffix("-start") in _CROSSING:
-                counted[f"crossing {kind}"] += 1
-                counted["sent"] += sizes[result]
-            trips = re.search(r'known_trip_count":\{"n":"(\d+)"', line)
-            times = int(trips[1]) if trips else SLOPES
-            for inner in re.findall(r"(?:body|to_apply|branch_computations=\{|calls)=?%?([\w.\-]+)", rest):
-                if kind in ("while", "call", "conditional"):
-                    counted[f"calls {inner}"] += times if kind == "while" else 1
-        found[name] = counted
-    return found
-
-
-def total(found: dict[str, Counter[str]], name: str = "ENTRY") -> Counter[str]:
-    """Return what a computation does with all that it calls."""
-    every = Counter[str]()
-    for what, count in found.get(name, Counter()).items():
-        if what.startswith("calls "):
-            inner = total(found, what.removeprefix("calls "))
-            every.update({key: count * value for key, value in inner.items()})
-        else:
-            every[what] += count
-    return every
 
 
 def measured(exchanges: int, chains: int, dtype: str) -> dict[str, float]:
@@ -105,7 +42,7 @@ def measured(exchanges: int, chains: int, dtype: str) -> dict[str, float]:
     )
     began = time.monotonic()
     compiled = block.lower(jnp.array(False), begin, rows, None).compile()
-    told, found = compiled.memory_analysis(), total(traffic(compiled.as_text()))
+    told, found = compiled.memory_analysis(), counted(compiled.as_text(), engine.SLOPES)
     # The block's 50 sweeps are one loop.
     by_sweep = {key: value / 50 for key, value in found.items()}
     return {

@@ -1,4 +1,4 @@
-"""What a compiled program moves and computes, counted in its text; and how fast this machine moves.
+"""What a compiled program moves, computes and sends, counted in its text; and how fast this machine moves.
 
 An instruction moves what it reads and writes, a loop's as often as it goes round; a part that is read or
 written in place counts by the part. Whether it comes from memory or from a cache is not told apart: the share
@@ -7,6 +7,7 @@ of the machine's bandwidth that is reached can pass 1 where caches serve.
 
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
@@ -15,12 +16,14 @@ import jax
 import jax.numpy as jnp
 
 _BYTES = {
-    "pred": 1, "s8": 1, "u8": 1, "s32": 4, "u32": 4, "f32": 4, "s64": 8, "u64": 8, "f64": 8,
+    "pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "s32": 4, "u32": 4, "f32": 4,
+    "s64": 8, "u64": 8, "f64": 8,
 }  # fmt: skip
 _ARRAY = re.compile(r"\b(pred|[suf]\d+)\[([\d,]*)\]")
 _LINE = re.compile(r"^\s*(ROOT )?%([\w.\-]+) = (\(.*?\)|\S+) ([\w\-]+)\((.*)$")
 _HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "iota", "after-all", "opt-barrier"}
+_CROSSING = {"all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter"}
 _SILENT = {"copy", "broadcast", "slice", "reshape", "transpose", "concatenate", "pad", "gather", "convert"}
 
 
@@ -138,14 +141,20 @@ class Program:
         return 0 if one.kind in _SILENT or "slice" in one.kind else one.elements
 
 
-def counted(text: str, rounds: int) -> dict[str, float]:
-    """Return bytes and operations of a compiled program's text."""
-    program = Program(text, rounds)
-    moved = flops = 0
+def counted(text: str, rounds: int) -> Counter[str]:
+    """Return ``bytes``, ``flops``, ``instructions`` and what crosses between devices of a compiled program.
+
+    ``crossing`` operations by kind, and the bytes of their results as ``sent``.
+    """
+    program, found = Program(text, rounds), Counter[str]()
     for where, one, times in program.executed():
-        moved += times * program.bytes_of(where, one)
-        flops += times * program.flops_of(where, one)
-    return {"bytes": float(moved), "flops": float(flops)}
+        found["instructions"] += times
+        found["bytes"] += times * program.bytes_of(where, one)
+        found["flops"] += times * program.flops_of(where, one)
+        if (kind := one.kind.removesuffix("-start")) in _CROSSING:
+            found[f"crossing {kind}"] += times
+            found["sent"] += times * one.size
+    return found
 
 
 def bandwidth(size: int) -> float:
