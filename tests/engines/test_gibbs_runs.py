@@ -63,6 +63,8 @@ def test_a_fit_of_sweeps_has_the_names_of_the_reference(measures, whole):
     named_alike(whole, theirs)
     assert whole.attrs["engine"] == "jax"
     assert "Gibbs" in whole.attrs["sampler"]
+    on = {name: whole["sample_stats"].attrs[name] for name in ("device", "devices", "dtype")}
+    assert on == {"device": "cpu", "devices": 1, "dtype": "float64"}
     assert whole["latent"]["latent"].shape == (6, 48, 3)
     # Latent empathy goes with its scores.
     latent = whole["latent"]["latent"].sel(construct="empathy").mean("sample")

@@ -50,7 +50,8 @@ def draw_each(problems: Iterable[Problem], asked: Sequence[Asked]) -> list[xr.Da
 
     Groups and names as :func:`.pymc_engine.draw` gives them. Each run begins where the one before ended.
 
-    The attributes of ``sample_stats`` say how long this process compiled and sampled, in seconds.
+    The attributes of ``sample_stats`` say how long this process compiled and sampled, in seconds, and on what
+    kind and number of devices, in what precision: the draws of a seed go with these.
 
     Raises
     ------
@@ -261,7 +262,11 @@ class _Run:
         groups = {
             "posterior": posterior_of(self.sweep, kept.unknowns),
             "sample_stats": stats_of(self.sweep, kept).assign_attrs(
-                compiling_time=self.compiling, sampling_time=self.sampling
+                compiling_time=self.compiling,
+                sampling_time=self.sampling,
+                device=device_in_use().platform,
+                devices=self.asked.devices,
+                dtype=self.sweep.dtype,
             ),
         }
         if self.sweep.states.moved:
