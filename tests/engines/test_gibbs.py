@@ -180,6 +180,7 @@ def test_states_have_the_conditional_of_the_reference(case):
         np.testing.assert_allclose(changes(ours), changes(theirs), atol=1e-8)
 
 
+@partial(jax.jit, static_argnums=1)
 def log_jacobian(point, size):
     """Return the log determinant of a factor's numbers by the elements of its covariance."""
     at = np.tril_indices(size)
@@ -203,22 +204,19 @@ def test_moves_are_on_the_reference_density_with_states_integrated_out(case):
     means = means_of(sweep.model, sweep.lanes, levels, states.dtype)
     later = sweep.precisions(sweep.factors(unknowns)).later
     filled = np.flatnonzero(sweep.lanes.filled.ravel())
+
+    # One program for all constructs and points.
+    @jax.jit
+    def integrated(at, c):
+        def of_states(x):
+            return density(at, states.at[c].set(states[c].ravel().at[filled].set(x).reshape(states[c].shape)))
+
+        begin = states[c].ravel()[filled]
+        slope, hessian = jax.grad(of_states)(begin), jax.hessian(of_states)(begin)
+        value = of_states(begin) - 0.5 * slope @ jnp.linalg.solve(hessian, slope)
+        return value - 0.5 * jnp.linalg.slogdet(-hessian)[1]
+
     for name, one in sweep.integrated.items():
-
-        def dense(at, c=one.c, one=one):
-            def of_states(x):
-                return density(
-                    at, states.at[c].set(states[c].ravel().at[filled].set(x).reshape(states[c].shape))
-                )
-
-            begin = states[c].ravel()[filled]
-            slope, hessian = jax.grad(of_states)(begin), jax.hessian(of_states)(begin)
-            value = of_states(begin) - 0.5 * slope @ jnp.linalg.solve(hessian, slope)
-            value = value - 0.5 * jnp.linalg.slogdet(-hessian)[1]
-            for factor in (one.residual, "start"):
-                value = value + log_jacobian(at.factors[factor], one.priors[factor][0])
-            return value
-
         change = update.change(one.c, by_lane, innovations, columns, rows)
         found = one.density(
             unknowns,
@@ -228,20 +226,24 @@ def test_moves_are_on_the_reference_density_with_states_integrated_out(case):
             columns,
             rows,
         )
+        slope_at = jax.jit(found.slope_at)
         rng = np.random.default_rng(5)
         ours, theirs = [], []
         for k in range(3):
             point = found.begin + 0.1 * k * rng.standard_normal(one.size)
-            value, slope = found.slope_at(point)
+            value, slope = slope_at(point)
             ours.append(float(value))
             # By the logs of what is left of the variances: their part of the Jacobian.
             at = one.measured.moves.size
             logs = point[at] + point[at + len(one.block)]
-            theirs.append(float(dense(found.unknowns_at(point)) + logs))
+            there = found.unknowns_at(point)
+            for factor in (one.residual, "start"):
+                logs = logs + log_jacobian(there.factors[factor], one.priors[factor][0])
+            theirs.append(float(integrated(there, one.c) + logs))
             if k == 2:
                 step = 1e-5
                 along = rng.standard_normal(one.size)
-                ends = [found.slope_at(point + sign * step * along)[0] for sign in (1, -1)]
+                ends = [slope_at(point + sign * step * along)[0] for sign in (1, -1)]
                 np.testing.assert_allclose((ends[0] - ends[1]) / (2 * step), slope @ along, rtol=1e-6)
         np.testing.assert_allclose(changes(ours), changes(theirs), atol=1e-8, err_msg=name)
 
