@@ -24,7 +24,7 @@ from bayesdyn.errors import DataWarning, EngineError
 from bayesdyn.fitting.diagnostics import diagnose
 from bayesdyn.structure.problem import prepare
 from joint_measures import rated_measures
-from small_models import MODERATED
+from small_models import MODERATED, TINY
 
 # Few dyads keep these fits quick; that a fit warns of them is tested in tests/fitting.
 pytestmark = pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")
@@ -297,7 +297,8 @@ def test_chains_of_one_program_draw_as_chains_on_cores_of_their_own(measures, mo
 
 def test_chains_of_one_program_learn_the_metrics_of_chains_apart(measures):
     """Eleven sweeps of warm-up, the last of which looks at the curvature."""
-    sweep = Sweep(prepare(measures, bd.load_model(MODERATED), "known"))
+    jax.config.update("jax_enable_x64", True)
+    sweep = Sweep(prepare(measures, bd.load_model(TINY), "known"))
     states, rows = [start(sweep, 3, chain) for chain in range(2)], sweep.rows()
     warm = jnp.array(True)
     both = jax.tree.map(lambda *chains: jnp.stack(chains), *states)
