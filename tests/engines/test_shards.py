@@ -8,18 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import bayesdyn as bd
 from bayesdyn.engines.gibbs import draw
+from bayesdyn.engines.gibbs.block import start
 from bayesdyn.engines.gibbs.lanes import lay
 from bayesdyn.engines.gibbs.packing import pack
 from bayesdyn.engines.gibbs.places import Dealt
 from bayesdyn.engines.gibbs.shards import dealt
+from bayesdyn.engines.gibbs.shifts import Shifts
+from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.errors import EngineError
 from bayesdyn.structure.problem import prepare
 from on_four_devices import FOUR, LENGTHS, study
+from small_models import TINY
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayesdyn.errors.DataWarning")
 HELPER = Path(__file__).parents[1] / "on_four_devices.py"
@@ -69,6 +75,27 @@ def test_every_session_is_whole_in_one_shard_and_keeps_what_it_is(problem, shard
     at, _ = np.nonzero(packing.filled)
     np.testing.assert_array_equal(shard[packing.exchange[packing.filled]], at // chunks)
     assert (np.diff(packing.session) >= 0).all()
+
+
+def test_shifts_leave_latent_means_where_sessions_are_renumbered():
+    """Effects of sessions stand in the order of their labels, sessions in that of the shards."""
+    spec = bd.load_model(TINY.replace("lag(disclosure)", "lag(disclosure) + (1 | dyad) + (1 | session)"))
+    measures, _ = bd.simulate(spec, dyads=5, sessions=3, exchanges=4, random_seed=2)
+    jax.config.update("jax_enable_x64", True)
+    renumbered, how = dealt(prepare(measures, spec, "known"), 4)
+    sweep = Sweep(renumbered, "float64", how)
+    unknowns, model = start(sweep, 3, 0).unknowns, sweep.model
+    rng = np.random.default_rng(1)
+    effects = {name: jnp.asarray(rng.standard_normal(one.shape)) for name, one in unknowns.effects.items()}
+    unknowns = unknowns._replace(effects=effects)
+    inverses = {name: jnp.eye(one.shape[1]) for name, one in effects.items()}
+    moved = Shifts(model).down(jax.random.key(0), unknowns, inverses)
+    before, after = (
+        model.levels(model.path(at.free), at.level_mean, at.effects)["session"] for at in (unknowns, moved)
+    )
+    assert np.any(np.diff(model.groups["session"]) < 0)
+    assert not np.allclose(moved.effects["dyad"], unknowns.effects["dyad"])
+    np.testing.assert_allclose(after, before, atol=1e-12)
 
 
 def test_shards_are_nearly_even(problem):
