@@ -31,7 +31,6 @@ from traffic import bandwidth, counted
 import bayesdyn as bd
 from bayesdyn.engines.gibbs.block import run_block, start
 from bayesdyn.engines.gibbs.hamiltonian import TWO_STAGE
-from bayesdyn.engines.gibbs.sums import columns_of
 from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.errors import DataWarning
 from bayesdyn.machine import available_cores
@@ -84,7 +83,7 @@ def sweep_seconds(measures: xr.Dataset, measurement: str, sweeps: int) -> dict[s
     problem = prepare(measures, bd.load_model("chen2026"), measurement)
     sweep = Sweep(problem, "float32")
     state, rows = start(sweep, 1, 0), sweep.rows()
-    given = None if sweep.states.moved else sweep.sums(columns_of(state.states), rows)
+    given = None if sweep.states.moved else sweep.sums(sweep.columns(state.states), rows)
     began = time.monotonic()
     block = jax.jit(lambda warm, state, rows, given: run_block(sweep, sweeps, warm, state, rows, given))
     compiled = block.lower(jnp.array(False), state, rows, given).compile()

@@ -6,12 +6,12 @@ import bayesdyn as bd
 from bayesdyn.structure.problem import prepare
 from joint_measures import rated_measures
 
-GRAND = """
+MODEL = """
 [model]
-name = "grand"
-centering = "grand"
+name = "small"
+centering = "{}"
 paths = '''
-%s
+{}
 '''
 [constructs]
 therapist = ["empathy"]
@@ -31,6 +31,14 @@ disclosure ~~ empathy
 OBSERVED = """
 disclosure ~ empathy + rapport + empathy:rapport + lag(disclosure) + (1 + empathy | dyad) + (1 | session)
 emotion ~ disclosure*rapport + lag(emotion) + (1 + rapport | dyad)
+"""
+# Where a session has no exchange so far before, states are at its mean, covariates as at the first.
+FAR = """
+disclosure ~ empathy + lag(empathy, 2) + lag(disclosure) + lag(disclosure, 3) + lag(emotion, 2)
+disclosure ~ lag(rapport, 2) + lag(empathy, 3):lag(rapport, 2) + age:lag(empathy, 2) + lag(age, 2)
+disclosure ~ (1 + lag(emotion, 2) | dyad) + (1 | session)
+emotion ~ lag(disclosure, 2) + lag(emotion) + empathy:lag(rapport, 3)
+disclosure ~~ emotion
 """
 
 
@@ -58,6 +66,7 @@ MODELS = {
     "chen2026": lambda: known_problem("chen2026"),
     "chen2026_within": lambda: known_problem("chen2026_within"),
     "joint": joint_problem,
-    "grand": lambda: known_problem(GRAND % GROUPS, covariates={"age": "normal"}),
-    "grand, observed": lambda: known_problem(GRAND % OBSERVED, "none", 0.0),
+    "far": lambda: known_problem(MODEL.format("dyad", FAR), covariates={"age": "normal"}),
+    "grand": lambda: known_problem(MODEL.format("grand", GROUPS), covariates={"age": "normal"}),
+    "grand, observed": lambda: known_problem(MODEL.format("grand", OBSERVED), "none", 0.0),
 }

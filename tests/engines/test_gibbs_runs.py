@@ -278,9 +278,9 @@ def test_auto_takes_the_sweeps_for_many_exchanges_and_says_where_it_cannot(measu
     monkeypatch.setattr(fitting, "MANY", 40)
     auto = {**RUN, "engine": "auto"}
     assert bd.fit(measures, bd.load_model(MODERATED), **auto).attrs["engine"] == "jax"
-    far = bd.load_model(MODERATED.replace("lag(disclosure)", "lag(disclosure) + lag(disclosure, 2)"))
-    with pytest.warns(DataWarning, match="sweeps cannot do a lag of more than one exchange"):
-        fit = bd.fit(measures, far, measurement="known", draws=4, tune=4, chains=2, random_seed=1)
+    wide = bd.load_model(MODERATED.replace("lag(disclosure)", "lag(disclosure)\nsigma ~ (1 | dyad)"))
+    with pytest.warns(DataWarning, match=r"sweeps cannot do residual SDs that vary \(sigma\)"):
+        fit = bd.fit(measures, wide, measurement="known", draws=4, tune=4, chains=2, random_seed=1)
     assert fit.attrs["engine"] == "pymc"
     assert any("sweeps cannot do" in note for note in json.loads(fit.attrs["notes"]))
 

@@ -67,8 +67,8 @@ def fit(
         says nothing.
     engine
         ``pymc``, the reference engine, which fits every model; ``jax``, Gibbs sweeps of our own
-        (:mod:`bayesdyn.engines.gibbs`): the same posterior for linear laws with lags of one exchange, at a
-        cost that large corpora can pay. It refuses what it cannot do. ``auto`` takes the sweeps from 5,000
+        (:mod:`bayesdyn.engines.gibbs`): the same posterior for linear laws whose lags do not decay with
+        time, at a cost that large corpora can pay. It refuses what it cannot do. ``auto`` takes the sweeps from 5,000
         exchanges up, and the reference engine below, and where the sweeps cannot do what the model holds:
         then a note says what that is.
     draws, tune, chains

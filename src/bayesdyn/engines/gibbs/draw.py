@@ -30,7 +30,6 @@ from bayesdyn.engines.gibbs.expansion import obstacles
 from bayesdyn.engines.gibbs.named import posterior_of, stats_of
 from bayesdyn.engines.gibbs.shards import Shards, sweep_on
 from bayesdyn.engines.gibbs.steps import frozen
-from bayesdyn.engines.gibbs.sums import columns_of
 from bayesdyn.engines.gibbs.sweep import Kept, State, Sweep
 from bayesdyn.errors import EngineError, FaultList
 from bayesdyn.machine import available_cores
@@ -99,7 +98,7 @@ class _Run:
         latent = bool(sweep.states.moved)
         whole = None if shards is None else shards.whole
         sums = jax.jit(sweep.sums, out_shardings=whole)
-        self.given = None if latent else sums(columns_of(self.states[0].states), self.rows)
+        self.given = None if latent else sums(sweep.columns(self.states[0].states), self.rows)
         self.warmed, self.kept, self.latent = 0, [], []
         self.totals = (np.zeros(()), np.zeros(()))
         # By block: of the warm-up, and of what is kept. Blocks have one shape, so one compilation serves all.

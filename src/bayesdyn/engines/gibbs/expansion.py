@@ -3,7 +3,8 @@
 A term is a product of factors such as (x_t - m): a state less its centre. Multiplied out, it is a sum of
 monomials of raw states, lags and covariates, with products of latent means as coefficients. The innovation of
 outcome v in session s is then w_sv' c_t: coefficients that only the session knows, times columns that only
-the exchange knows.
+the exchange knows. Of these is also whether a session has an exchange so far before: where it has none, a lag
+of more than one exchange is the session's mean.
 """
 
 from dataclasses import dataclass
@@ -17,12 +18,25 @@ from bayesdyn.structure.language.priors import resolve_priors
 from bayesdyn.structure.language.terms import lagged
 from bayesdyn.structure.problem import Problem
 
-ONE = ("one", 0)
-
 type Primitive = tuple[str, int]
-"""A raw column and its index: ``now``, ``lag`` (constructs), ``covariate``, ``covariate_lag``."""
+"""Kind (:func:`state_before`, :func:`covariate_before`, :func:`begun_before`) and index of a raw column."""
 type Mean = tuple[str, int]
 """A latent mean: ``session``, ``dyad`` or ``grand``, the mean over dyads, and the construct."""
+
+
+def state_before(steps: int) -> str:
+    """Return the kind of column that holds states so many exchanges before; indices are of constructs."""
+    return f"state {steps} before"
+
+
+def covariate_before(steps: int) -> str:
+    """Return the kind of column that holds covariates so many exchanges before."""
+    return f"covariate {steps} before"
+
+
+def begun_before(steps: int) -> str:
+    """Return the kind of column that is 1 where a session has an exchange so far before; its index is 0."""
+    return f"begun {steps} before"
 
 
 @dataclass(frozen=True)
@@ -72,62 +86,77 @@ class Expansion:
 
 
 def expand(problem: Problem) -> Expansion:
-    """Write out every term of a problem whose longest lag is one exchange."""
+    """Write out every term of a problem."""
     factors = _factors(problem)
     index: dict[tuple[Primitive, ...], int] = {(): 0}
     own = [
-        index.setdefault((("now", problem.constructs.index(name)),), len(index))
+        index.setdefault(((state_before(0), problem.constructs.index(name)),), len(index))
         for name in problem.endogenous
     ]
     entries = []
     for term, columns in enumerate(problem.terms.columns):
         for parts in product(*(factors[column] for column in columns)):
-            primitives = tuple(sorted(one for one, _, _ in parts if one != ONE))
+            every = sorted(one for primitives, _, _ in parts for one in primitives)
+            # Whether a session has begun is 1 or 0, and so is its square.
+            primitives = tuple(
+                one for i, one in enumerate(every) if not (_is_begun(one) and one in every[:i])
+            )
             sign = float(np.prod([sign for _, sign, _ in parts]))
             means = tuple(mean for _, _, mean in parts if mean is not None)
             entries.append(Entry(term, index.setdefault(primitives, len(index)), sign, means))
     return Expansion(tuple(index), tuple(entries), np.array(own))
 
 
-type _Parts = list[tuple[Primitive, float, Mean | None]]
+def _is_begun(primitive: Primitive) -> bool:
+    return primitive[0].startswith("begun")
+
+
+type _Parts = list[tuple[tuple[Primitive, ...], float, Mean | None]]
 
 
 def _factors(problem: Problem) -> dict[int, _Parts]:
-    """Return each column of the factor matrix as a sum of (primitive, sign, mean)."""
-    start, centring = problem.blocks, problem.spec.centring
-    found: dict[int, _Parts] = {start["one"]: [(ONE, 1.0, None)]}
+    """Return each column of the factor matrix as a sum of (primitives, sign, mean)."""
+    start, lags = problem.blocks, range(1, problem.spec.order + 1)
+    found: dict[int, _Parts] = {start["one"]: [((), 1.0, None)]}
     for c in range(len(problem.constructs)):
-        centre: _Parts = [] if centring == "none" else [(ONE, -1.0, (centring, c))]
-        found[start["now"] + c] = [(("now", c), 1.0, None), *centre]
-        found[start[lagged("lag", 1)] + c] = [(("lag", c), 1.0, None), *centre]
-        found[start[lagged("deviation", 1)] + c] = [
-            (("lag", c), 1.0, None),
-            (ONE, -1.0, ("session", c)),
-        ]
+        found[start["now"] + c] = _state_before(0, c, problem.spec.centring)
+        for k in lags:
+            found[start[lagged("lag", k)] + c] = _state_before(k, c, problem.spec.centring)
+            found[start[lagged("deviation", k)] + c] = _state_before(k, c, "session")
         for level in ("session", "dyad"):
-            found[start[level] + c] = [(ONE, 1.0, (level, c))]
+            found[start[level] + c] = [((), 1.0, (level, c))]
     for q in range(len(problem.covariates)):
-        found[start["covariate"] + q] = [(("covariate", q), 1.0, None)]
-        found[start[lagged("covariate_lag", 1)] + q] = [(("covariate_lag", q), 1.0, None)]
+        found[start["covariate"] + q] = [(((covariate_before(0), q),), 1.0, None)]
+        for k in lags:
+            found[start[lagged("covariate_lag", k)] + q] = [(((covariate_before(k), q),), 1.0, None)]
     return found
+
+
+def _state_before(k: int, c: int, centring: str) -> _Parts:
+    """Return a state so far before, centred."""
+    centre: _Parts = [] if centring == "none" else [((), -1.0, (centring, c))]
+    if k <= 1:
+        return [(((state_before(k), c),), 1.0, None), *centre]
+    # Equations hold from a session's second exchange on, so that one before is always there.
+    begun, mean = (begun_before(k), 0), ("session", c)
+    away: _Parts = [(((state_before(k), c), begun), 1.0, None), ((begun,), -1.0, mean)]
+    return away if centring == "session" else [*away, ((), 1.0, mean), *centre]
 
 
 def obstacles(problem: Problem) -> list[str]:
     """Return what this engine cannot do for a problem, in words; empty if it can fit it."""
     spec = problem.spec
     found = []
-    if spec.order > 1:
-        found.append("a lag of more than one exchange")
     if spec.time:
         found.append("lags that decay with time")
     if any(item.spread for item in spec.varying):
         found.append("residual SDs that vary (sigma)")
     if found:
         return found
-    names = problem.constructs
+    names, of_states = problem.constructs, {state_before(k) for k in range(spec.order + 1)}
     expansion = expand(problem)
     for monomial in expansion.monomials:
-        states = [c for kind, c in monomial if kind in ("now", "lag") and names[c] in problem.endogenous]
+        states = [c for kind, c in monomial if kind in of_states and names[c] in problem.endogenous]
         found += [f"a product of {names[c]} with itself" for c in set(states) if states.count(c) > 1]
     products = [entry.means for entry in expansion.entries]
     products += [_means_between(problem, p) for p in range(len(problem.terms.between))]

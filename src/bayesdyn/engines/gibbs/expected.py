@@ -1,8 +1,8 @@
 """The density of scores and other states with one construct's states integrated out: its value and slopes.
 
-Innovations are e_w = n_w x_t + l_w x_{t-1} + r_w and the log density -x'Ax/2 + b'x + k in the states x; its
-integral is exp(k + b'm/2) over the root of A's determinant, with m the mean of x. By Fisher's identity the
-slopes are those of the log density, in expectation over x: products of n, l and r with the moments of x; to
+Innovations are e_w = sum_k a_wk x_{t-k} + r_w and the log density -x'Ax/2 + b'x + c in the states x; its
+integral is exp(c + b'm/2) over the root of A's determinant, with m the mean of x. By Fisher's identity the
+slopes are those of the log density, in expectation over x: products of a and r with the moments of x; to
 differentiate the integral as it is computed would take longer. The precision's rows times e are made once:
 each number is then one product of two arrays.
 """
@@ -76,41 +76,49 @@ class Products:
     weighted
         What (P e)_w is made of.
     times
-        By kind, what its three parts (now, lag, rest) are multiplied by: moments (T, L), 0 where no exchange
-        is before; None is one, where the part is 0 there by itself.
+        By how far before the states are that are multiplied with (None: one), what the parts of (P e) are
+        multiplied by, its rest first: moments (T, L), 0 where no exchange is before; None is one, where the
+        part is 0 there by itself.
     """
 
     def __init__(self, weighted: Weighted, moments: Moments, later: jax.Array) -> None:
         """Take the moments of the states; ``later`` (T, L) is 1 where an exchange has one before it."""
-        before_it = (before(moments.mean), before(moments.second))
-        mean, second, cross, mean_before, second_before = _kept(
-            tuple(later * one for one in (moments.mean, moments.second, moments.cross, *before_it))
+        far, apart = range(len(weighted.moving)), (moments.second, *moments.cross)
+        mean, product = _kept(
+            (
+                [later * _before(moments.mean, k) for k in far],
+                # E[x_{t-j} x_{t-k}], k up to j.
+                [[later * _before(apart[j - k], k) for k in range(j + 1)] for j in far],
+            )
         )
         self.weighted = weighted
-        self.times: dict[str, tuple[jax.Array | None, ...]] = {
-            "now": (second, cross, mean),
-            "lag": (cross, second_before, mean_before),
-            "rest": (mean, mean_before, None),
+        self.times: dict[int | None, tuple[jax.Array | None, ...]] = {
+            k: (mean[k], *(product[max(j, k)][min(j, k)] for j in far)) for k in far
         }
-        self._arrays: dict[tuple[str, int], jax.Array] = {}
+        self.times[None] = (None, *mean)
+        self._arrays: dict[tuple[int | None, int], jax.Array] = {}
 
-    def sum(self, kind: str, w: int, factor: jax.Array) -> jax.Array:
-        """Return the sum over all exchanges of a factor, E[(P e)_w] and the states that the kind names.
+    def sum(self, back: int | None, w: int, factor: jax.Array) -> jax.Array:
+        """Return the sum over all exchanges of a factor, E[(P e)_w] and the states so far before; None: one.
 
         A factor of one step is taken out of the sums over steps.
         """
         if len(factor) == 1:
-            by_lane = [_by_lane(part, times) for part, times in self._of(kind, w)]
+            by_lane = [_by_lane(part, times) for part, times in self._of(back, w)]
             return jnp.sum(factor[0] * sum(by_lane[1:], by_lane[0]), dtype=float)
-        if (kind, w) not in self._arrays:
-            parts = [part if times is None else part * times for part, times in self._of(kind, w)]
+        if (back, w) not in self._arrays:
+            parts = [part if times is None else part * times for part, times in self._of(back, w)]
             # Kept: it would else be made anew in every sum that it enters.
-            self._arrays[kind, w] = _kept(sum(parts[1:], parts[0]))
-        return dot(factor, self._arrays[kind, w])
+            self._arrays[back, w] = _kept(sum(parts[1:], parts[0]))
+        return dot(factor, self._arrays[back, w])
 
-    def _of(self, kind: str, w: int) -> list[tuple[jax.Array, jax.Array | None]]:
-        parts = zip(self.weighted, self.times[kind], strict=True)
+    def _of(self, back: int | None, w: int) -> list[tuple[jax.Array, jax.Array | None]]:
+        parts = zip((self.weighted.rest, *self.weighted.moving), self.times[back], strict=True)
         return [(part[w], times) for part, times in parts if w in part]
+
+
+def _before(values: jax.Array, steps: int) -> jax.Array:
+    return before(values, steps) if steps else values
 
 
 def _by_lane(part: jax.Array, times: jax.Array | None) -> jax.Array:
@@ -122,8 +130,8 @@ def _by_lane(part: jax.Array, times: jax.Array | None) -> jax.Array:
 
 def expected_square(change: Change, w: int, v: int, products: Products) -> jax.Array:
     """Return the expected sum of e_w (P e)_v."""
-    parts = (("now", change.now), ("lag", change.lag), ("rest", change.rest))
-    return sum((products.sum(kind, v, part[w]) for kind, part in parts if w in part), jnp.zeros(()))
+    parts = [*enumerate(change.moving), (None, change.rest)]
+    return sum((products.sum(back, v, part[w]) for back, part in parts if w in part), jnp.zeros(()))
 
 
 def slope_of_row(place: int, block: tuple[int, ...], row: jax.Array, of_row: jax.Array) -> jax.Array:
@@ -161,7 +169,7 @@ def slope_of_coefficients(parts: list[Part], count: int, products: Products) -> 
     slopes = jnp.zeros(count)
     for part in parts:
         for f, value in zip(part.free, part.values, strict=True):
-            slopes = slopes.at[f].add(products.sum(part.kind, part.outcome, value))
+            slopes = slopes.at[f].add(products.sum(part.back, part.outcome, value))
     return slopes
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs import conditional, spreads
 from bayesdyn.engines.gibbs.conditional import Others
+from bayesdyn.engines.gibbs.expansion import state_before
 from bayesdyn.engines.gibbs.expected import (
     Products,
     Slopes,
@@ -106,7 +107,7 @@ class Integrated:
         """Return the free coefficients of its equation, and those all of whose terms hold its states."""
         model = self.model
         paths, terms, outcomes = model.within
-        own = {("now", self.c), ("lag", self.c)}
+        own = {(state_before(k), self.c) for k in range(model.problem.spec.order + 1)}
         holds = {
             entry.term
             for entry in model.expansion.entries

@@ -124,14 +124,14 @@ def _filled_lanes(length: NDArray[np.int64], steps: int) -> list[list[int]]:
     return lanes
 
 
-def before(values: jax.Array) -> jax.Array:
-    """Return (..., T, L) moved on by one step: what stands at the exchange before."""
-    return jnp.concatenate([jnp.zeros_like(values[..., :1, :]), values[..., :-1, :]], axis=-2)
+def before(values: jax.Array, steps: int = 1) -> jax.Array:
+    """Return (..., T, L) moved on by so many steps, fewer than T: what stands at an exchange before."""
+    return jnp.concatenate([jnp.zeros_like(values[..., :steps, :]), values[..., :-steps, :]], axis=-2)
 
 
-def after(values: jax.Array) -> jax.Array:
-    """Return (..., T, L) moved back by one step: what stands at the exchange after."""
-    return jnp.concatenate([values[..., 1:, :], jnp.zeros_like(values[..., :1, :])], axis=-2)
+def after(values: jax.Array, steps: int = 1) -> jax.Array:
+    """Return (..., T, L) moved back by so many steps, fewer than T: what stands at an exchange after."""
+    return jnp.concatenate([values[..., steps:, :], jnp.zeros_like(values[..., :steps, :])], axis=-2)
 
 
 def total(values: jax.Array) -> jax.Array:

@@ -29,10 +29,14 @@ def rows_of(problem: Problem, lanes: Lanes, noisy: bool, dtype: str, put: Put) -
     if by is not None:
         every = Ratings(by.value, by.q, by.noise, by.mask)
         ratings = Ratings(*(laid(np.moveaxis(value, 1, 2)) for value in every))
+    lags = np.arange(1, problem.spec.order + 1)
+    begun = problem.position[:, None] >= lags
+    # Before a session's first exchange a covariate is as there.
+    far = np.minimum(np.arange(problem.spec.order + 1), problem.position[:, None])
     return Rows(
-        covariate=laid(problem.covariate),
-        covariate_lag=laid(problem.covariate[problem.previous] * (problem.previous >= 0)[:, None]),
+        covariate=laid(problem.covariate[np.arange(len(far))[:, None] - far]),
         later=laid((problem.previous >= 0).astype(float)),
+        begun=laid(begun.astype(float)) if len(lags) > 1 else None,
         score=laid(np.where(problem.rated, problem.score, 0.0)),
         precision=laid(problem.rated / problem.se if noisy else np.zeros_like(problem.se)),
         rated=laid(problem.rated.astype(float)),

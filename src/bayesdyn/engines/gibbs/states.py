@@ -1,9 +1,10 @@
 """States of one construct at a time, given those of all others: scalar Gaussian chains over all sessions.
 
-In x_t the innovations are e_t = e0_t + a_t x_t + b_t x_{t-1}, where a, b and e0 depend on the others only; so
-log p = -sum (d_t x_t^2 / 2 + f_t x_t x_{t-1} - l_t x_t) with d, f, l from a, b, e0 and the scores. A scalar
-chain of a corpus stays in the processor's cache, which the joint chain of all constructs does not; that the
-others are held costs little, since what an exchange says of two constructs is nearly independent.
+In x_t the innovations are e_t = e0_t + sum_k a_tk x_{t-k}, k from 0 to the longest lag, K, where a and e0
+depend on the others only; so log p = -sum (d_t x_t^2 / 2 + sum_k f_tk x_t x_{t-k} - l_t x_t) with d, f, l
+from a, e0 and the scores. A scalar chain of a corpus stays in the processor's cache, which the joint chain of
+all constructs does not; that the others are held costs little, since what an exchange says of two constructs
+is nearly independent.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.engines.gibbs.expansion import Primitive
+from bayesdyn.engines.gibbs.expansion import Primitive, state_before
 from bayesdyn.engines.gibbs.lanes import Lanes, after, before
 from bayesdyn.engines.gibbs.model import Law, Model
 from bayesdyn.engines.gibbs.places import Places
@@ -42,24 +43,22 @@ class Innovations(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Innovations without a construct, and what its states now and before add: a and b.
+    """Innovations without a construct, and what its states now and 1 to K exchanges before add: a.
 
-    ``rest`` is 0 where no exchange is before; ``now`` and ``lag`` need not be, so that what a session's
+    ``rest`` is 0 where no exchange is before; ``moving`` (1 + K) need not be, so that what a session's
     exchanges share stays one number. ``start`` (V, S) are the deviations at starts without the construct.
     """
 
     rest: Parts
-    now: Parts
-    lag: Parts
+    moving: tuple[Parts, ...]
     start: jax.Array
 
 
 class Weighted(NamedTuple):
-    """Rows of the innovations' precision times what innovations are made of: now, lag and rest."""
+    """Rows of the innovations' precision times what innovations are made of."""
 
-    now: Parts
-    lag: Parts
     rest: Parts
+    moving: tuple[Parts, ...]
 
 
 class Errors(NamedTuple):
@@ -148,17 +147,19 @@ class States:
     def change(self, c: int, law: LaneLaw, innovations: Innovations, columns: Columns, rows: Rows) -> Change:
         """Return what the innovations are without construct c, and what it adds to them."""
         expansion = self.model.expansion
-        now = self._cofactors(expansion.containing(("now", c)), law, columns, rows)
-        lag = self._cofactors(expansion.containing(("lag", c)), law, columns, rows)
+        moving = tuple(
+            self._cofactors(expansion.containing((state_before(k), c)), law, columns, rows)
+            for k in range(len(columns.states))
+        )
         rest = {}
-        for v in self._near(set(now) | set(lag)):
+        for v in self._near(set().union(*moving)):
             rest[v] = innovations.later[v]
-            if v in now or v in lag:
-                rest[v] = rest[v] - rows.later * _added(v, now, lag, columns, c)
+            if any(v in part for part in moving):
+                rest[v] = rest[v] - rows.later * _added(v, moving, columns, c)
         start = innovations.start.at[self.model.place(c)].add(
             -self.lanes.at_start(columns.now[c], rows.places)
         )
-        return Change(rest, now, lag, start)
+        return Change(rest, moving, start)
 
     def changed(
         self, change: Change, columns: Columns, rows: Rows, given: Innovations, c: int
@@ -167,8 +168,8 @@ class States:
         later = list(given.later)
         for v, value in change.rest.items():
             later[v] = value
-            if v in change.now or v in change.lag:
-                later[v] = value + rows.later * _added(v, change.now, change.lag, columns, c)
+            if any(v in part for part in change.moving):
+                later[v] = value + rows.later * _added(v, change.moving, columns, c)
         start = self.lanes.at_start(columns.now[c], rows.places)
         return Innovations(tuple(later), change.start.at[self.model.place(c)].add(start))
 
@@ -222,28 +223,29 @@ class States:
                     found[w] = sum(used[1:], used[0])
             return found
 
-        return _kept(Weighted(rows(change.now), rows(change.lag), rows(change.rest)))
+        return _kept(Weighted(rows(change.rest), tuple(map(rows, change.moving))))
 
     def chain(
         self, c: int, change: Change, weighted: Weighted, rows: Rows, start: jax.Array, errors: Errors
     ) -> Chain:
         """Return the chain (T, L) of construct c; ``start`` (V, V) is the precision of starts."""
-        own, below, ahead = (
-            rows.later * _products(one, other)
-            for one, other in (
-                (weighted.now, change.now),
-                (weighted.lag, change.now),
-                (weighted.lag, change.lag),
-            )
-        )
-        linear = errors.linear - _products(weighted.now, change.rest)
-        # Whole arrays: a shift inside a fused loop is made element by element.
-        ahead, ahead_linear = _kept((ahead, rows.later * _products(weighted.lag, change.rest)))
-        diagonal, linear = errors.weight + own + after(ahead), linear - after(ahead_linear)
+        now, *earlier = weighted.moving
+        linear = errors.linear - _products(now, change.rest)
+        diagonal, *below = (rows.later * _products(now, other) for other in change.moving)
+        diagonal = errors.weight + diagonal
+        for k, one in enumerate(earlier, 1):
+            # Whole arrays: a shift inside a fused loop is made element by element.
+            products = (_products(one, other) for other in (change.rest, *change.moving[k:]))
+            of_rest, own, *others = _kept([rows.later * product for product in products])
+            diagonal, linear = diagonal + after(own, k), linear - after(of_rest, k)
+            below = [
+                *(so_far + after(other, k) for so_far, other in zip(below, others, strict=False)),
+                *below[len(others) :],
+            ]
         row = start[self.model.place(c)].astype(linear.dtype)
         linear = self.lanes.add_at_start(linear, -row @ change.start, rows.places)
         diagonal = self.lanes.add_at_start(diagonal, row[self.model.place(c)], rows.places)
-        return Chain(diagonal, below, linear)
+        return Chain(diagonal, tuple(below), linear)
 
     def draw(
         self, key: jax.Array, c: int, chain: Chain, states: jax.Array, places: Places | None
@@ -265,21 +267,22 @@ class States:
             filled, fixed, lib = places.filled, places.fixed, jnp
         free = filled if fixed is None else filled & ~fixed[c]
         known = jnp.where(free, 0.0, jnp.where(filled, states, 0.0))
-        diagonal, below, linear = chain
-        linear = linear - below * before(known) - after(below * known)
-        tied = free & lib.concatenate([lib.zeros_like(free[:1]), free[:-1]])
-        given = Chain(
-            jnp.where(free, diagonal, 1.0), jnp.where(tied, below, 0.0), jnp.where(free, linear, 0.0)
-        )
-        return given, free, known
+        linear, below = chain.linear, []
+        for k, one in enumerate(chain.below, 1):
+            linear = linear - one * before(known, k) - after(one * known, k)
+            tied = free & lib.concatenate([lib.zeros_like(free[:k]), free[:-k]])
+            below.append(jnp.where(tied, one, 0.0))
+        diagonal = jnp.where(free, chain.diagonal, 1.0)
+        return Chain(diagonal, tuple(below), jnp.where(free, linear, 0.0)), free, known
 
 
 _kept = jax.lax.optimization_barrier
 
 
-def _added(v: int, now: Parts, lag: Parts, columns: Columns, c: int) -> jax.Array:
+def _added(v: int, moving: tuple[Parts, ...], columns: Columns, c: int) -> jax.Array:
     """Return what construct c's states add to the innovation of outcome v."""
-    parts = [part[v] * column[c] for part, column in ((now, columns.now), (lag, columns.lag)) if v in part]
+    both = zip(moving, columns.states, strict=True)
+    parts = [part[v] * states[c] for part, states in both if v in part]
     return sum(parts[1:], parts[0])
 
 

@@ -9,7 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.engines.gibbs.expansion import Expansion, Primitive
+from bayesdyn.engines.gibbs.expansion import (
+    Expansion,
+    Primitive,
+    begun_before,
+    covariate_before,
+    state_before,
+)
 from bayesdyn.engines.gibbs.lanes import Lanes, before
 from bayesdyn.engines.gibbs.packing import Packing
 from bayesdyn.engines.gibbs.places import Places
@@ -21,10 +27,12 @@ class Rows(NamedTuple):
 
     Attributes
     ----------
-    covariate, covariate_lag
-        (Q, T, L) now and one exchange before.
+    covariate
+        (1 + K, Q, T, L) now and 1 to K exchanges before.
     later
         (T, L) 1 where an exchange has one before it, 0 at starts and idle places.
+    begun
+        (K, T, L) 1 where an exchange has one so far before it; None where K is 1, which ``later`` tells.
     score, precision, rated
         (C, T, L) scores, 1 / se, and 1 where rated; 0 elsewhere. With ``joint`` they are those at the
         raters' present parameters.
@@ -34,9 +42,9 @@ class Rows(NamedTuple):
         Where exchanges stand, on several devices; None on one, where that is a constant.
     """
 
-    covariate: jax.Array
-    covariate_lag: jax.Array
+    covariate: jax.Array | tuple[tuple[jax.Array, ...], ...]
     later: jax.Array
+    begun: jax.Array | tuple[jax.Array, ...] | None
     score: jax.Array | tuple[jax.Array, ...]
     precision: jax.Array | tuple[jax.Array, ...]
     rated: jax.Array
@@ -45,18 +53,23 @@ class Rows(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """States of each construct (T, L), now and one exchange before.
+    """States of each construct (T, L), now and 1 to K exchanges before.
 
-    Both are kept: a shift inside a fused loop would be made element by element, at each of its uses.
+    All are kept: a shift inside a fused loop would be made element by element, at each of its uses.
     """
 
-    now: tuple[jax.Array, ...]
-    lag: tuple[jax.Array, ...]
+    states: tuple[tuple[jax.Array, ...], ...]
+
+    @property
+    def now(self) -> tuple[jax.Array, ...]:
+        """Return the states now."""
+        return self.states[0]
 
     def put(self, c: int, states: jax.Array) -> "Columns":
         """Return the columns with other states of a construct."""
-        earlier = jax.lax.optimization_barrier(before(states))
-        return Columns(put(self.now, c, states), put(self.lag, c, earlier))
+        earlier = (_kept(before(states, k)) for k in range(1, len(self.states)))
+        both = zip(self.states, (states, *earlier), strict=True)
+        return Columns(tuple(put(so_far, c, own) for so_far, own in both))
 
 
 class Sums(NamedTuple):
@@ -66,20 +79,18 @@ class Sums(NamedTuple):
     starts: jax.Array
 
 
-def columns_of(states: jax.Array) -> Columns:
-    """Return the columns of states (C, T, L)."""
-    lag = jax.lax.optimization_barrier(before(states))
-    return Columns(tuple(states), tuple(lag))
+def columns_of(states: jax.Array, order: int) -> Columns:
+    """Return the columns of states (C, T, L) up to a longest lag."""
+    earlier = (_kept(before(states, k)) for k in range(1, order + 1))
+    return Columns(tuple(map(tuple, (states, *earlier))))
 
 
 def monomial(primitives: tuple[Primitive, ...], columns: Columns, rows: Rows) -> jax.Array | None:
     """Return a product of raw columns (T, L); None for the empty one, which is 1."""
-    found = {
-        "now": columns.now,
-        "lag": columns.lag,
-        "covariate": rows.covariate,
-        "covariate_lag": rows.covariate_lag,
-    }
+    found = {state_before(k): states for k, states in enumerate(columns.states)}
+    found |= {covariate_before(k): values for k, values in enumerate(rows.covariate)}
+    if rows.begun is not None:
+        found |= {begun_before(k): (values,) for k, values in enumerate(rows.begun, 1)}
     value = None
     for kind, index in primitives:
         value = found[kind][index] if value is None else value * found[kind][index]
@@ -118,13 +129,14 @@ def _gram(
     """Return cross-products (S, U, U) by chunk: where its exchanges are (H, B), if any, and its session."""
     columns, rows = laid
 
-    def chunked(values: tuple[jax.Array, ...] | jax.Array) -> tuple[jax.Array, ...]:
+    def chunked(values: Iterable[jax.Array]) -> tuple[jax.Array, ...]:
         return tuple(value.reshape(-1)[at] for value in values)
 
     (later,) = chunked((rows.later,))
     later = later * jnp.asarray(used, later.dtype)
-    moved = Columns(chunked(columns.now), chunked(columns.lag))
-    given = rows._replace(covariate=chunked(rows.covariate), covariate_lag=chunked(rows.covariate_lag))
+    moved = Columns(tuple(map(chunked, columns.states)))
+    begun = None if rows.begun is None else chunked(rows.begun)
+    given = rows._replace(covariate=tuple(map(chunked, rows.covariate)), begun=begun)
     values = [monomial(one, moved, given) for one in expansion.monomials]
     every = jnp.stack([later if value is None else value * later for value in values], axis=1)
     by_chunk = jnp.einsum("hub,hvb->huv", every, every)
@@ -135,3 +147,6 @@ def put(values: Iterable[jax.Array], c: int, value: jax.Array) -> tuple[jax.Arra
     """Return arrays of the constructs with another one of construct c."""
     every = tuple(values)
     return (*every[:c], value, *every[c + 1 :])
+
+
+_kept = jax.lax.optimization_barrier

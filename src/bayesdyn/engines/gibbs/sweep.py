@@ -136,6 +136,10 @@ class Sweep:
         """Return the law at the unknowns."""
         return self.model.law(self.model.path(unknowns.free), unknowns.level_mean, unknowns.effects)
 
+    def columns(self, states: jax.Array) -> Columns:
+        """Return the columns of states (C, T, L)."""
+        return columns_of(states, self.problem.spec.order)
+
     def sums(self, columns: Columns, rows: Rows) -> Sums:
         """Return the columns' cross-products."""
         return sums(self.model.expansion, self.packing, self.lanes, self.model.own, columns, rows)
@@ -175,7 +179,7 @@ class Sweep:
     ) -> tuple[Unknowns, Columns, dict[str, jax.Array], Curvature]:
         """Move and draw one construct after the other, all others given."""
         model, moves, unknowns = self.model, self.states, state.unknowns
-        dtype, columns = state.states.dtype, columns_of(state.states)
+        dtype, columns = state.states.dtype, self.columns(state.states)
         levels = model.levels(model.path(unknowns.free), unknowns.level_mean, unknowns.effects)
         expanded, slopes_of = model.expanded(levels), model.slopes(unknowns.effects)
         means = means_of(model, self.lanes, levels, dtype, rows.places)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.engines.gibbs.expansion import Mean
+from bayesdyn.engines.gibbs.expansion import Mean, state_before
 from bayesdyn.engines.gibbs.lanes import Lanes
 from bayesdyn.engines.gibbs.model import Levels, Model
 from bayesdyn.engines.gibbs.places import Places
@@ -19,13 +19,13 @@ type Means = dict[Mean, jax.Array]
 
 
 class Part(NamedTuple):
-    """Terms of free coefficients in one equation, of one kind: what they add to one array.
+    """Terms of free coefficients in one equation: what they add to one array.
 
-    ``kind`` is ``now`` or ``lag``, what multiplies the states now or before, or ``rest``; ``free`` (K,) which
-    coefficients, ``values`` K arrays (T, L), or with one step or lane where all share a number.
+    That multiplies the states ``back`` exchanges before, or no states (None). ``free`` (F,) tells which
+    coefficients, ``values`` are F arrays (T, L), or with one step or lane where all share a number.
     """
 
-    kind: str
+    back: int | None
     outcome: int
     free: NDArray[np.int64]
     values: tuple[jax.Array, ...]
@@ -49,11 +49,11 @@ def parts_of(
 ) -> list[Part]:
     """Return the terms of free coefficients (F,) in construct c, gathered by what they add to."""
     paths, terms, outcomes = model.within
-    found: dict[tuple[str, int], list[tuple[int, jax.Array]]] = {}
+    found: dict[tuple[int | None, int], list[tuple[int, jax.Array]]] = {}
     for f, which in enumerate(free):
         for i in np.flatnonzero(model.paths.pick[paths, which]):
-            for kind, value in _term(model, c, int(terms[i]), means, columns, rows).items():
-                found.setdefault((kind, int(outcomes[i])), []).append((f, value))
+            for back, value in _term(model, c, int(terms[i]), means, columns, rows).items():
+                found.setdefault((back, int(outcomes[i])), []).append((f, value))
     kept = jax.lax.optimization_barrier
     return [
         Part(*key, np.array([f for f, _ in terms]), kept(tuple(value for _, value in terms)))
@@ -63,19 +63,21 @@ def parts_of(
 
 def _term(
     model: Model, c: int, term: int, means: Means, columns: Columns, rows: Rows
-) -> dict[str, jax.Array]:
-    sums: dict[str, jax.Array] = {}
+) -> dict[int | None, jax.Array]:
+    """Return what a term is, by what multiplies the states so far before, or none."""
+    sums: dict[int | None, jax.Array] = {}
     for entry in model.expansion.entries:
         if entry.term != term:
             continue
         primitives = model.expansion.monomials[entry.monomial]
-        kind = next((kind for kind in ("now", "lag") if (kind, c) in primitives), "rest")
-        value = monomial(tuple(one for one in primitives if one != (kind, c)), columns, rows)
+        own = [(state_before(k), c) for k in range(len(columns.states))]
+        back = next((k for k, one in enumerate(own) if one in primitives), None)
+        value = monomial(tuple(one for one in primitives if one not in own), columns, rows)
         one = jnp.ones((1, 1), rows.later.dtype)
         value = entry.sign * (one if value is None else value)
         for mean in entry.means:
             value = value * means[mean]
-        sums[kind] = sums[kind] + value if kind in sums else value
+        sums[back] = sums[back] + value if back in sums else value
     return sums
 
 
@@ -84,11 +86,12 @@ def changed(change: Change, parts: list[Part], step: jax.Array, later: jax.Array
 
     ``later`` (T, L) is 1 where an exchange has one before it, else 0.
     """
-    made = {"rest": dict(change.rest), "now": dict(change.now), "lag": dict(change.lag)}
+    rest, moving = dict(change.rest), tuple(map(dict, change.moving))
     for part in parts:
         steps = step[part.free].astype(part.values[0].dtype)
         terms = [steps[k] * term for k, term in enumerate(part.values)]
         moved = sum(terms[1:], terms[0])
-        moved = later * moved if part.kind == "rest" else moved
-        made[part.kind][part.outcome] = made[part.kind].get(part.outcome, 0.0) - moved
-    return change._replace(**made)
+        moved = later * moved if part.back is None else moved
+        made = rest if part.back is None else moving[part.back]
+        made[part.outcome] = made.get(part.outcome, 0.0) - moved
+    return change._replace(rest=rest, moving=moving)
