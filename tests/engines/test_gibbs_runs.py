@@ -17,11 +17,13 @@ import bayesdyn as bd
 from bayesdyn.artefacts import write_dataset
 from bayesdyn.engines.gibbs import convergence
 from bayesdyn.engines.gibbs import draw as module
-from bayesdyn.engines.gibbs.asked import BLOCK
+from bayesdyn.engines.gibbs.asked import BLOCK, Asked
 from bayesdyn.engines.gibbs.block import run_block, start
 from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.errors import DataWarning, EngineError
+from bayesdyn.fitting import drawing
 from bayesdyn.fitting.diagnostics import diagnose
+from bayesdyn.fitting.fits import measures_of, spec_of
 from bayesdyn.structure.problem import prepare
 from joint_measures import rated_measures
 from small_models import MODERATED, TINY
@@ -273,9 +275,7 @@ def test_a_run_that_memory_cannot_hold_is_refused(measures, monkeypatch):
 
 
 def test_auto_takes_the_sweeps_for_many_exchanges_and_says_where_it_cannot(measures, monkeypatch):
-    from bayesdyn.fitting import fit as fitting
-
-    monkeypatch.setattr(fitting, "MANY", 40)
+    monkeypatch.setattr(drawing, "MANY", 40)
     auto = {**RUN, "engine": "auto"}
     assert bd.fit(measures, bd.load_model(MODERATED), **auto).attrs["engine"] == "jax"
     wide = bd.load_model(MODERATED.replace("lag(disclosure)", "lag(disclosure)\nsigma ~ (1 | dyad)"))
@@ -283,6 +283,23 @@ def test_auto_takes_the_sweeps_for_many_exchanges_and_says_where_it_cannot(measu
         fit = bd.fit(measures, wide, measurement="known", draws=4, tune=4, chains=2, random_seed=1)
     assert fit.attrs["engine"] == "pymc"
     assert any("sweeps cannot do" in note for note in json.loads(fit.attrs["notes"]))
+
+
+def test_what_sweeps_drew_is_refitted_by_sweeps(whole, monkeypatch):
+    monkeypatch.setattr("bayesdyn.engines.pymc_engine.compile_problem", lambda *_: pytest.fail("not asked"))
+    told, few = [], {"draws": 60, "tune": 60, "chains": 2}
+    found = bd.sensitivity(whole, factors=(0, 1, 2), **few, progress=told.append)
+    assert told == ["no error (scores as they are)", "error variance x 2"]
+    spec, scores = spec_of(whole), measures_of(whole)
+    doubled = prepare(scores, spec, "known", error_factor=2.0)
+    own = {
+        0.0: bd.fit(scores, spec, **RUN | few | {"measurement": "none"}),
+        2.0: module.draw_gibbs(doubled, Asked(**few, random_seed=RUN["random_seed"])),
+    }
+    for factor, tree in own.items():
+        paths = tree["posterior"]["path"].mean(("chain", "draw")).values
+        refit = found.paths.loc[found.paths["factor"] == factor, "mean"]
+        np.testing.assert_allclose(refit, paths[: len(refit)], rtol=1e-9)
 
 
 def test_chains_of_one_program_draw_as_chains_on_cores_of_their_own(measures, monkeypatch):

@@ -96,7 +96,7 @@ def test_what_is_wrong_with_the_fit_of_a_fold_is_noted(monkeypatch):
     truth = bd.simulate(spec, dyads=12, sessions=2, exchanges=8, reliability=0.8, random_seed=3)[1]
     fitted, found = [], []
 
-    def run(compiled, problem, rest, settings):
+    def fit_of(tree, problem, rest, settings):
         fit = fit_around(problem.spec, rest, truth, draws=40)
         fit["sample_stats"]["diverging"][0, : 3 + len(fitted)] = True
         fitted.append(fit)
@@ -107,11 +107,12 @@ def test_what_is_wrong_with_the_fit_of_a_fold_is_noted(monkeypatch):
         every = np.zeros((len(draws["path"]), 12))
         return SimpleNamespace(value=every, ess=every + 64, mcse=every, settled=every == 0)
 
-    monkeypatch.setattr("bayesdyn.engines.pymc_engine.compile_problem", lambda problem, backend: None)
+    drawing = SimpleNamespace(draw=lambda design, problems, settings: [None])
+    monkeypatch.setattr("bayesdyn.fitting.folds.drawing_of", lambda *_: drawing)
     monkeypatch.setattr(
         "bayesdyn.engines.likelihood.build_likelihood", lambda problem: SimpleNamespace(evaluate=evaluate)
     )
-    monkeypatch.setattr("bayesdyn.fitting.folds.run", run)
+    monkeypatch.setattr("bayesdyn.fitting.folds.assemble", fit_of)
     notes = bd.kfold(
         measures, spec, folds=2, draws=40, chains=2, likelihood_draws=10, random_seed=1
     ).notes  # fmt: skip
@@ -127,7 +128,7 @@ class ReachedError(Exception):
 
 @pytest.mark.parametrize(("asked", "taken"), [(None, "none"), ("two_stage", "two_stage")])
 def test_the_model_file_says_how_scores_are_taken_unless_the_call_does(asked, taken, monkeypatch):
-    def caught(problem, backend):
+    def caught(problem, backend, sampler):
         assert problem.measurement == taken
         raise ReachedError
 
@@ -144,6 +145,20 @@ def test_a_model_with_time_is_folded():
     settings = {"folds": 2, "draws": 20, "tune": 50, "likelihood_draws": 4, "random_seed": 5}
     predicted = bd.kfold(measures, spec, **settings)
     assert np.isfinite(predicted.by_dyad["elpd"]).all()
+
+
+@pytest.mark.slow
+def test_both_engines_predict_the_same():
+    """A dyad's elpd is a mean over few weighty draws: apart by their chance, but not on one side."""
+    measures, spec = simulated()
+    settings = {"folds": 2, "draws": 400, "tune": 400, "likelihood_draws": 200, "random_seed": 5}
+    one, other = (
+        bd.kfold(measures, spec, engine=engine, **settings).by_dyad["elpd"] for engine in ("pymc", "jax")
+    )
+    apart = other - one
+    print(apart.describe())
+    assert abs(apart.mean()) < 4 * apart.std() / np.sqrt(len(apart))
+    assert np.corrcoef(one, other)[0, 1] > 0.99
 
 
 def test_too_many_folds_are_refused():

@@ -7,8 +7,15 @@ import numpy as np
 from bayesdyn.errors import FaultList
 from bayesdyn.fitting.run import SAMPLERS, Settings
 
+ENGINES = ("auto", "pymc", "jax")
 MOST_SEED = 2**32
 """Seeds are below it: NumPy, nutpie and JAX all take these."""
+
+
+def check_engine(engine: str, faults: FaultList) -> None:
+    """Note an engine that there is none of."""
+    if engine not in ENGINES:
+        faults.add(f"engine {engine!r} is unknown", f"Use one of {', '.join(ENGINES)}")
 
 
 def check_settings(settings: Settings, backend: str, faults: FaultList) -> None:

@@ -3,19 +3,23 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import xarray as xr
 
 from bayesdyn.fitting.run import Settings, drawn, identity
 from bayesdyn.structure.problem import Problem
 
+MANY = 5000
+"""Exchanges from which on ``auto`` sweeps, and sweeps hold states in single precision."""
 _AGAIN = 5
 """What part of the warm-up a run of sweeps needs that begins where another one ended."""
 
 
 class Drawing(Protocol):
-    """An engine, ready to draw."""
+    """An engine, ready to draw; ``engine`` is its name."""
+
+    engine: ClassVar[str]
 
     def draw(
         self, design: Problem, problems: Iterable[Problem], settings: Sequence[Settings]
@@ -30,6 +34,7 @@ class Reference:
 
     backend: str
     progress: bool = False
+    engine: ClassVar[str] = "pymc"
 
     def draw(
         self, design: Problem, problems: Iterable[Problem], settings: Sequence[Settings]
@@ -44,15 +49,15 @@ class Reference:
 
 @dataclass(frozen=True)
 class Sweeping:
-    """Gibbs sweeps; states of single precision from ``many`` exchanges up, see :func:`bayesdyn.fit`."""
+    """Gibbs sweeps; see :func:`bayesdyn.fit` for each."""
 
     measures: xr.Dataset
-    many: int
     until: Mapping[str, float] | None = None
     resume: Path | None = None
     device: str = "auto"
     devices: int = 1
     progress: bool = False
+    engine: ClassVar[str] = "jax"
 
     def draw(
         self, design: Problem, problems: Iterable[Problem], settings: Sequence[Settings]
@@ -74,7 +79,7 @@ class Sweeping:
                 own.chains,
                 own.random_seed,
                 # Single precision moves no mean (docs/measured.md) and halves what a sweep reads.
-                dtype="float32" if len(design.t) >= self.many else "float64",
+                dtype="float32" if len(design.t) >= MANY else "float64",
                 latent_draws=own.latent_draws,
                 until=Until(**self.until) if self.until is not None else None,
                 device=self.device,
@@ -93,3 +98,24 @@ class Sweeping:
                 asked = replace(asked, checkpoint=Checkpoint(folder, of_run))
             every.append(asked)
         return draw_each(problems, every)
+
+
+def chosen(problem: Problem, sampler: str) -> tuple[str, Problem]:
+    """Return the engine for a problem, and the problem with a note where it is not the one for its size."""
+    from bayesdyn.engines.gibbs.expansion import obstacles
+
+    if len(problem.t) < MANY or sampler != "nutpie":
+        return "pymc", problem
+    found = obstacles(problem)
+    if not found:
+        return "jax", problem
+    note = (
+        f"Fitted by the reference engine, which takes long for {len(problem.t):,} exchanges: the sweeps "
+        f"cannot do {' and '.join(found)}."
+    )
+    return "pymc", replace(problem, notes=(*problem.notes, note))
+
+
+def drawing_of(engine: str, measures: xr.Dataset, backend: str) -> Drawing:
+    """Return an engine by its name, to refit with."""
+    return Sweeping(measures) if engine == "jax" else Reference(backend)

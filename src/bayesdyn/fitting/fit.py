@@ -8,19 +8,16 @@ from warnings import warn
 import xarray as xr
 
 from bayesdyn.errors import DataWarning, EngineError, FaultList
-from bayesdyn.fitting.asked import check_settings
-from bayesdyn.fitting.drawing import Drawing, Reference, Sweeping
+from bayesdyn.fitting.asked import check_engine, check_settings
+from bayesdyn.fitting.drawing import Drawing, Reference, Sweeping, chosen
 from bayesdyn.fitting.fits import posterior_of
 from bayesdyn.fitting.propagated import fit_propagated
 from bayesdyn.fitting.run import Settings, assemble
 from bayesdyn.structure.language.spec import ModelSpec
-from bayesdyn.structure.problem import Problem, measurement_of, prepare
+from bayesdyn.structure.problem import measurement_of, prepare
 from bayesdyn.structure.quantities import undefined_notes
 
-ENGINES = ("auto", "pymc", "jax")
 DEVICES = ("auto", "cpu", "gpu")
-MANY = 5000
-"""Exchanges from which on ``auto`` takes the sweeps, and the sweeps' states are of single precision."""
 IMPUTATIONS = 20
 
 
@@ -68,9 +65,9 @@ def fit(
     engine
         ``pymc``, the reference engine, which fits every model; ``jax``, Gibbs sweeps of our own
         (:mod:`bayesdyn.engines.gibbs`): the same posterior for linear laws whose lags do not decay with
-        time, at a cost that large corpora can pay. It refuses what it cannot do. ``auto`` takes the sweeps from 5,000
-        exchanges up, and the reference engine below, and where the sweeps cannot do what the model holds:
-        then a note says what that is.
+        time, at a cost that large corpora can pay. It refuses what it cannot do. ``auto`` takes the sweeps
+        from 5,000 exchanges up, and the reference engine below, and where the sweeps cannot do what the model
+        holds: then a note says what that is.
     draws, tune, chains
         Kept draws and warm-up draws of each chain, number of chains.
     random_seed
@@ -143,7 +140,7 @@ def fit(
     _check_settings(engine, device, devices, settings, backend)
     problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
     if engine == "auto":
-        engine, problem = _chosen(problem, sampler)
+        engine, problem = chosen(problem, sampler)
     _check_run(engine, sampler, chains, until, resume, device, devices, problem.measurement)
     if problem.notes:
         warn("\n".join(problem.notes), DataWarning, stacklevel=2)
@@ -151,7 +148,7 @@ def fit(
     if engine == "jax":
         settings = replace(settings, engine=engine)
         folder = Path(resume) if resume else None
-        drawing = Sweeping(measures, MANY, until, folder, device, devices, progress)
+        drawing = Sweeping(measures, until, folder, device, devices, progress)
     if problem.measurement == "propagated":
         drawn = fit_propagated(measures, spec, settings, drawing, imputations)
     else:
@@ -161,22 +158,6 @@ def fit(
     if undefined:
         warn("\n".join(undefined), DataWarning, stacklevel=2)
     return drawn
-
-
-def _chosen(problem: Problem, sampler: str) -> tuple[str, Problem]:
-    """Return the engine for a problem, and the problem with a note where it is not the one for its size."""
-    from bayesdyn.engines.gibbs.expansion import obstacles
-
-    if len(problem.t) < MANY or sampler != "nutpie":
-        return "pymc", problem
-    found = obstacles(problem)
-    if not found:
-        return "jax", problem
-    note = (
-        f"Fitted by the reference engine, which takes long for {len(problem.t):,} exchanges: the sweeps "
-        f"cannot do {' and '.join(found)}."
-    )
-    return "pymc", replace(problem, notes=(*problem.notes, note))
 
 
 def _check_run(
@@ -221,7 +202,6 @@ def _check_settings(engine: str, device: str, devices: int, settings: Settings, 
         faults.add(f"device {device!r} is unknown", f"Use one of {', '.join(DEVICES)}")
     if devices < 1:
         faults.add(f"devices is {devices}", "Use at least 1")
-    if engine not in ENGINES:
-        faults.add(f"engine {engine!r} is unknown", f"Use one of {', '.join(ENGINES)}")
+    check_engine(engine, faults)
     check_settings(settings, backend, faults)
     faults.raise_if_any("Cannot fit", EngineError)

@@ -10,12 +10,13 @@ from scipy.special import logsumexp
 
 from bayesdyn.artefacts import sha256_dataset
 from bayesdyn.errors import FaultList
-from bayesdyn.fitting.asked import check_settings
+from bayesdyn.fitting.asked import check_engine, check_settings
 from bayesdyn.fitting.comparing import Predicted
 from bayesdyn.fitting.diagnostics import diagnose
+from bayesdyn.fitting.drawing import chosen, drawing_of
 from bayesdyn.fitting.fits import posterior_of
 from bayesdyn.fitting.likelihood import hyperparameter_draws, likelihood_notes, scores_told
-from bayesdyn.fitting.run import Settings, run
+from bayesdyn.fitting.run import Settings, assemble
 from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.problem import Problem, measurement_of, prepare
 
@@ -27,6 +28,7 @@ def kfold(
     folds: int = 10,
     measurement: str | None = None,
     kappa: bool = True,
+    engine: str = "auto",
     draws: int = 500,
     tune: int = 500,
     chains: int = 2,
@@ -44,7 +46,7 @@ def kfold(
 
     Parameters
     ----------
-    measures, spec, measurement, kappa, draws, tune, chains, target_accept, backend
+    measures, spec, measurement, kappa, engine, draws, tune, chains, target_accept, backend
         As in :func:`bayesdyn.fit`.
     folds
         Number of folds; as many as there are dyads leave out one at a time.
@@ -64,7 +66,6 @@ def kfold(
         A model that cannot be fitted, or whose likelihood cannot be told.
     """
     from bayesdyn.engines.likelihood import build_likelihood
-    from bayesdyn.engines.pymc_engine import compile_problem
 
     problem = prepare(measures, spec, measurement_of(spec, measurement), kappa=kappa)
     faults = FaultList()
@@ -78,8 +79,11 @@ def kfold(
     if likelihood_draws < chains:
         faults.add(f"likelihood_draws is {likelihood_draws}", f"Use at least {chains}, one of each chain")
     asked = Settings(draws, tune, chains, random_seed, target_accept)
+    check_engine(engine, faults)
     check_settings(asked, backend, faults)
     faults.raise_if_any("Cannot predict dyads by folds")
+    if engine == "auto":
+        engine, problem = chosen(problem, asked.sampler)
     dealing, *seeds = np.random.SeedSequence(random_seed).spawn(1 + 2 * folds)
     fold_of = deal(len(problem.dyads), folds, np.random.default_rng(dealing))
     every = measures_from(problem)
@@ -93,8 +97,9 @@ def kfold(
         # By the problem's own spec: laws that all dyads together call for stay where a fold has no gap.
         training = prepare(rest, problem.spec, problem.measurement)
         sampling, evaluating = (int(seed.generate_state(1)[0]) for seed in seeds[2 * fold : 2 * fold + 2])
-        settings = replace(asked, random_seed=sampling)
-        fitted = run(compile_problem(training, backend), training, rest, settings)
+        settings = replace(asked, random_seed=sampling, engine=engine)
+        (tree,) = drawing_of(engine, rest, backend).draw(training, [training], [settings])
+        fitted = assemble(tree, training, rest, settings)
         verdict = diagnose(fitted)
         posterior = posterior_of(fitted)
         picked = posterior.isel(

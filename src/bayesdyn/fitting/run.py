@@ -41,18 +41,6 @@ class Settings:
     engine: str = "pymc"
 
 
-def run(
-    compiled: "Compiled",
-    problem: Problem,
-    measures: xr.Dataset,
-    settings: Settings,
-    *,
-    progress: bool = False,
-) -> xr.DataTree:
-    """Draw for a problem with an engine compiled for its shape, and assemble the fit."""
-    return assemble(drawn(compiled, problem, settings, progress), problem, measures, settings)
-
-
 def drawn(compiled: "Compiled", problem: Problem, settings: Settings, progress: bool = False) -> xr.DataTree:
     """Return the draws of the reference engine, as :func:`.pymc_engine.draw` gives them."""
     from bayesdyn.engines.pymc_engine import draw

@@ -1,7 +1,7 @@
 """What would have to be true of the errors for a conclusion to change: refits along one assumption."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from bayesdyn.artefacts import check_stamp, sha256_json, stamp, write_text
 from bayesdyn.errors import ArtefactError, Fault, FaultList
 from bayesdyn.fitting.asked import check_settings
 from bayesdyn.fitting.diagnostics import diagnose
+from bayesdyn.fitting.drawing import drawing_of
 from bayesdyn.fitting.fits import measures_of, spec_of
-from bayesdyn.fitting.run import Settings, run
+from bayesdyn.fitting.run import Settings, assemble
 from bayesdyn.fitting.summaries import summary
-from bayesdyn.structure.problem import prepare
+from bayesdyn.structure.problem import Problem, prepare
 
 KINDS = ("reliability",)
 FACTORS = (0.0, 0.5, 1.0, 1.5, 2.0)
@@ -94,7 +95,8 @@ def sensitivity(
     Parameters
     ----------
     fit
-        The fit whose model is refitted, with measurement error: not ``measurement="none"``.
+        The fit whose model is refitted, with measurement error: not ``measurement="none"``. The engine that
+        drew it draws the refits.
     kind
         ``reliability``: every error variance times each factor; 0 is the usual analysis, scores as they
         are. The standardisation stays that of the fit, so paths are comparable.
@@ -106,7 +108,7 @@ def sensitivity(
     random_seed
         Default: the fit's own.
     backend
-        As in :func:`bayesdyn.fit`.
+        As in :func:`bayesdyn.fit`, of the reference engine.
     naive
         The same model fitted to the same measures with ``measurement="none"``: it is then factor 0, and is
         not run again.
@@ -123,8 +125,6 @@ def sensitivity(
         An unknown kind, a setting that :func:`bayesdyn.fit` refuses, a factor below 0, a fit without
         measurement error, or a naive fit of something else.
     """
-    from bayesdyn.engines.pymc_engine import compile_problem
-
     faults = FaultList()
     if kind not in KINDS:
         faults.add(f"kind {kind!r} is unknown", f"Use one of {', '.join(KINDS)}")
@@ -140,30 +140,54 @@ def sensitivity(
             "naive is no fit of the same model to the same measures", 'Fit them with measurement="none"'
         )
     seed = json.loads(fit.attrs["random_seed"]) if random_seed is None else random_seed
-    settings = Settings(draws, tune, chains, seed, json.loads(fit.attrs["settings"])["target_accept"])
+    rate = json.loads(fit.attrs["settings"])["target_accept"]
+    settings = Settings(draws, tune, chains, seed, rate, engine=fit.attrs["engine"])
     check_settings(settings, backend, faults)
     faults.raise_if_any("Cannot sweep")
-    spec, measures = spec_of(fit), measures_of(fit)
-    rows, paths, compiled = [], [], None
+    fits = {1.0: fit} | ({} if naive is None else {0.0: naive})
+    fits |= _refits(fit, sorted(set(factors) - set(fits)), settings, backend, progress)
+    rows, paths = [], []
     for factor in sorted(set(factors)):
-        name = f"error variance x {factor:g}" if factor else "no error (scores as they are)"
-        if progress:
-            progress(name)
-        if factor == 1:
-            refit = fit
-        elif not factor and naive is not None:
-            refit = naive
-        elif factor:
-            problem = prepare(measures, spec, fit.attrs["measurement"], error_factor=factor)
-            compiled = compiled or compile_problem(problem, backend)
-            refit = run(compiled, problem, measures, settings)
-        else:
-            problem = prepare(measures, spec, "none")
-            refit = run(compile_problem(problem, backend), problem, measures, settings)
-        rows.append(_row(name, factor, refit))
-        paths.append(_paths(name, factor, refit))
+        rows.append(_row(_alternative(factor), factor, fits[factor]))
+        paths.append(_paths(_alternative(factor), factor, fits[factor]))
     every = pd.concat(paths, ignore_index=True)
     return Sensitivity(kind, pd.DataFrame(rows), every, tipping_points(every))
+
+
+def _refits(
+    fit: xr.DataTree,
+    factors: Sequence[float],
+    settings: Settings,
+    backend: str,
+    progress: Callable[[str], None] | None,
+) -> dict[float, xr.DataTree]:
+    """Return refits by factor; all with error are of one design, and are drawn by one compiled program."""
+    spec, measures, found = spec_of(fit), measures_of(fit), dict[float, xr.DataTree]()
+    drawing = drawing_of(settings.engine, measures, backend)
+    for group in ([0.0] if 0 in factors else [], [factor for factor in factors if factor]):
+        problems = {
+            factor: prepare(measures, spec, fit.attrs["measurement"], error_factor=factor)
+            if factor
+            else prepare(measures, spec, "none")
+            for factor in group
+        }
+
+        def told(problems: dict[float, Problem] = problems) -> Iterator[Problem]:
+            for factor, problem in problems.items():
+                if progress:
+                    progress(_alternative(factor))
+                yield problem
+
+        if problems:
+            design = next(iter(problems.values()))
+            trees = drawing.draw(design, told(), [settings] * len(problems))
+            both = zip(problems.items(), trees, strict=True)
+            found |= {factor: assemble(tree, problem, measures, settings) for (factor, problem), tree in both}
+    return found
+
+
+def _alternative(factor: float) -> str:
+    return f"error variance x {factor:g}" if factor else "no error (scores as they are)"
 
 
 def _same_study(fit: xr.DataTree, naive: xr.DataTree) -> bool:
