@@ -23,6 +23,7 @@ from traffic import counted
 import bayesdyn as bd
 from bayesdyn.engines.gibbs import scalar_chains
 from bayesdyn.engines.gibbs.block import run_block, stacked, start
+from bayesdyn.engines.gibbs.layout import ONE_DEVICE
 from bayesdyn.engines.gibbs.shards import sweep_on
 from bayesdyn.errors import DataWarning
 from bayesdyn.structure.problem import prepare
@@ -32,9 +33,9 @@ def measured(exchanges: int, chains: int, dtype: str) -> dict[str, float]:
     """Compile a sweep of so many exchanges on all devices, and return what it takes."""
     problem = prepare(engine.study(exchanges), bd.load_model("chen2026"), "known")
     sweep, shards = sweep_on("cpu", jax.device_count(), problem, dtype)
-    put = jnp.asarray if shards is None else shards.put
-    rows = sweep.rows() if shards is None else shards.rows(sweep)
-    each = [start(sweep, 1, chain, put) for chain in range(chains)]
+    bring = ONE_DEVICE if shards is None else shards
+    rows = sweep.rows(bring)
+    each = [start(sweep, 1, chain, bring) for chain in range(chains)]
     begin = stacked(each) if shards is None else shards.stacked(each)
     block = jax.jit(
         partial(run_block, sweep, 50, together=True),

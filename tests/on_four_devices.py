@@ -55,8 +55,8 @@ def compared() -> dict[str, object]:
     here = Sweep(sweep.problem, "float64", sweep.dealt._replace(mesh=None))
     begin = stacked([start(here, 3, chain) for chain in range(CHAINS)])
     alone = jax.jit(partial(run_block, here, SWEEPS, together=True))(warm, begin, here.rows(), None)
-    states = shards.stacked([start(sweep, 3, chain, shards.put) for chain in range(CHAINS)])
-    rows = shards.rows(sweep)
+    states = shards.stacked([start(sweep, 3, chain, shards) for chain in range(CHAINS)])
+    rows = sweep.rows(shards)
     # The program that the fit below takes from where it is kept.
     with kept_on_disk():
         block = jax.jit(partial(run_block, sweep, SWEEPS, together=True), out_shardings=shards.of_block)

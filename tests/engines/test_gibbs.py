@@ -16,6 +16,7 @@ from bayesdyn.engines.gibbs.covariances import with_effects_out
 from bayesdyn.engines.gibbs.expansion import obstacles
 from bayesdyn.engines.gibbs.group_effects import GroupEffects
 from bayesdyn.engines.gibbs.lanes import before
+from bayesdyn.engines.gibbs.layout import fixed_of
 from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.engines.gibbs.term_parts import means_of, parts_of
 from bayesdyn.structure.problem import prepare
@@ -25,8 +26,8 @@ from gibbs_oracle import reference_density
 
 def drawn_places(sweep):
     """Return 1 at the states (C, T, L) that are drawn: not at scores taken as they are."""
-    idle = ~sweep.lanes.filled if sweep.states.fixed is None else ~sweep.lanes.filled | sweep.states.fixed
-    return np.broadcast_to(1.0 - idle, (len(sweep.problem.constructs), *sweep.lanes.filled.shape))
+    fixed = sweep.lanes.laid_flags(fixed_of(sweep.problem))
+    return 1.0 * (sweep.lanes.filled & ~fixed)
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -159,7 +160,7 @@ def test_effects_are_drawn_given_all_else_as_it_is_then(case, monkeypatch):
 def test_states_have_the_conditional_of_the_reference(case):
     sweep, rows, unknowns, states, density = case
     update, precisions = sweep.states, sweep.precisions(sweep.factors(unknowns))
-    law, columns = update.laid(sweep.law(unknowns), states.dtype), sweep.columns(states)
+    law, columns = update.laid(sweep.law(unknowns), states.dtype, rows.places), sweep.columns(states)
     innovations = update.innovations(law, columns, rows)
     for c in update.moved:
         errors = update.errors(c, sweep.kappa(unknowns), columns, rows)
@@ -199,10 +200,10 @@ def test_moves_are_on_the_reference_density_with_states_integrated_out(case):
     sweep, rows, unknowns, states, density = case
     update, columns = sweep.states, sweep.columns(states)
     law = sweep.law(unknowns)
-    by_lane = update.laid(law, states.dtype)
+    by_lane = update.laid(law, states.dtype, rows.places)
     innovations = update.innovations(by_lane, columns, rows)
     levels = sweep.model.levels(sweep.model.path(unknowns.free), unknowns.level_mean, unknowns.effects)
-    means = means_of(sweep.model, sweep.lanes, levels, states.dtype)
+    means = means_of(sweep.model, levels, states.dtype, rows.places)
     later = sweep.precisions(sweep.factors(unknowns)).later
     filled = np.flatnonzero(sweep.lanes.filled.ravel())
 

@@ -11,7 +11,7 @@ from bayesdyn.engines.gibbs.block import start
 from bayesdyn.engines.gibbs.covariances import inverse_of
 from bayesdyn.engines.gibbs.gaussian import Held, Quadratic, draw_held
 from bayesdyn.engines.gibbs.sweep import Sweep
-from gibbs_cases import GRAND, known_problem
+from gibbs_cases import MODEL, known_problem
 
 # Effects of dyads, of sessions and of groups of dyads in what is centred at the mean over dyads.
 LEVELS = """
@@ -52,7 +52,7 @@ def test_held_draws_are_those_of_the_conditional_normal(monkeypatch):
 @pytest.fixture(scope="module")
 def sweep():
     with jax.enable_x64(True):
-        yield Sweep(known_problem(GRAND % LEVELS))
+        yield Sweep(known_problem(MODEL.format("grand", LEVELS)))
 
 
 def levels_of(sweep, unknowns):

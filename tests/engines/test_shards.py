@@ -93,7 +93,7 @@ def test_shifts_leave_latent_means_where_sessions_are_renumbered():
     before, after = (
         model.levels(model.path(at.free), at.level_mean, at.effects)["session"] for at in (unknowns, moved)
     )
-    assert np.any(np.diff(model.groups["session"]) < 0)
+    assert np.any(np.diff(model.facts.group["session"]) < 0)
     assert not np.allclose(moved.effects["dyad"], unknowns.effects["dyad"])
     np.testing.assert_allclose(after, before, atol=1e-12)
 

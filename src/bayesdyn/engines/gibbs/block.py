@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesdyn.engines.gibbs import spreads
-from bayesdyn.engines.gibbs.layout import Put
+from bayesdyn.engines.gibbs.layout import ONE_DEVICE, Bringing
 from bayesdyn.engines.gibbs.model import Unknowns
 from bayesdyn.engines.gibbs.steps import adapt, begin_steps, learn, looks
 from bayesdyn.engines.gibbs.sums import Rows, Sums
 from bayesdyn.engines.gibbs.sweep import Kept, State, Sweep
 
 
-def start(sweep: Sweep, seed: int, chain: int, put: Put = jnp.asarray) -> State:
+def start(sweep: Sweep, seed: int, chain: int, bring: Bringing = ONE_DEVICE) -> State:
     """Return where a chain begins: unknowns near the middle of their priors, states near their scores.
 
-    ``put`` brings the states to where the sweeps are made.
+    ``bring`` brings the states to where the sweeps are made.
     """
     rng = np.random.default_rng([seed, chain])
     model, problem = sweep.model, sweep.problem
@@ -45,7 +45,7 @@ def start(sweep: Sweep, seed: int, chain: int, put: Put = jnp.asarray) -> State:
     return State(
         key,
         unknowns,
-        put(states.astype(sweep.dtype)),
+        bring.by_lane(states.astype(sweep.dtype)),
         begin_steps(len(sweep.moves), sweep.begin_metric()),
     )
 
@@ -85,9 +85,9 @@ def run_block(
     ``together``, ``state`` holds several chains along its first axis, which are as far as each other; kept
     draws have the chains along their second.
     """
-    one_sweep, learns, adapts = sweep, learn, adapt
+    one_sweep, learns, adapts = sweep.at(rows), learn, adapt
     if together:
-        one_sweep = jax.vmap(sweep, in_axes=(0, None, None, None))
+        one_sweep = jax.vmap(one_sweep, in_axes=(0, None, None, None))
         learns, adapts = jax.vmap(learn), jax.vmap(adapt)
 
     def once(along: tuple[State, Totals], _: None) -> tuple[tuple[State, Totals], Kept]:

@@ -186,7 +186,8 @@ class Coefficients:
         The mean over dyads is taken to be the present one: :meth:`held` says what keeps it.
         """
         model, effect = self.model, unknowns.effects[name]
-        path, of, table = model.path(unknowns.free), model.groups[name], model.problem.terms
+        path, table = model.path(unknowns.free), model.problem.terms
+        of = model.facts.group[name]
         slopes = [slope for slope in table.in_group(name) if table.slope_effect[slope] in block]
         of_slopes = np.isin(block, table.slope_effect[slopes])
         columns = model.touched(bool((~of_slopes).any()), table.slope_term[slopes], centre_held=True)
@@ -224,7 +225,7 @@ class Coefficients:
         if inside is None:
             return None
         shares, places = inside
-        return Held(shares, places, jnp.asarray(shares) @ unknowns.effects[name][:, block[places]])
+        return Held(shares, places, shares @ unknowns.effects[name][:, block[places]])
 
     def draw_effects(
         self,

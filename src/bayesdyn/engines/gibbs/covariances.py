@@ -13,11 +13,13 @@ from bayesdyn.engines.gibbs.model import Law
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
 from bayesdyn.engines.gibbs.sums import Sums
 
-type Move = Callable[[str, SlopeAt, jax.Array, int], jax.Array]
+type Move = Callable[[str, SlopeAt, jax.Array, jax.Array | int], jax.Array]
 """Moves a point on a density by the name of the move; the number tells how many things tell of it."""
 
 
-def by_scatter(point: jax.Array, size: int, prior: SpreadPrior, total: jax.Array, count: int) -> jax.Array:
+def by_scatter(
+    point: jax.Array, size: int, prior: SpreadPrior, total: jax.Array, count: jax.Array | int
+) -> jax.Array:
     """Return the log density of a covariance's factor given the scatter matrix of ``count`` normals."""
     factor = spreads.factor_of(point, size)
     return spreads.log_prior(point, size, prior) + spreads.log_normal(factor, total, count)

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from functools import partial
 
 import jax
@@ -27,6 +26,7 @@ from bayesdyn.engines.gibbs.devices import (
     on_host,
 )
 from bayesdyn.engines.gibbs.expansion import obstacles
+from bayesdyn.engines.gibbs.layout import ONE_DEVICE
 from bayesdyn.engines.gibbs.named import posterior_of, stats_of
 from bayesdyn.engines.gibbs.shards import Shards, sweep_on
 from bayesdyn.engines.gibbs.steps import frozen
@@ -66,9 +66,7 @@ def draw_each(problems: Iterable[Problem], asked: Sequence[Asked]) -> list[xr.Da
             faults.add(f"it has {obstacle}", 'Use engine="pymc"')
         faults.raise_if_any(f'engine="jax" cannot fit model {problem.spec.name!r}', EngineError)
         sweep, shards = sweep_on(own.device, own.devices, problem, own.dtype)
-        # Kept programs hold who belongs to which session and dyad, as numbers, and no score.
-        kept = nullcontext() if sweep.holds_scores else kept_on_disk()
-        with on_device(own.device), kept:
+        with on_device(own.device), kept_on_disk():
             run = _Run(sweep, own, shards, before)
             run.run()
             trees.append(run.tree())
@@ -86,18 +84,17 @@ class _Run:
         self.sweep, self.asked, self.block, self.shards = sweep, asked, asked.block, shards
         # A processor takes chains on cores of their own; other devices take one program of them all.
         self.together = device_in_use().platform != "cpu" or shards is not None
-        self.rows = sweep.rows() if shards is None else shards.rows(sweep)
-        put = jnp.asarray if shards is None else shards.put
-        self.states = [start(sweep, asked.random_seed, chain, put) for chain in range(asked.chains)]
+        bring = ONE_DEVICE if shards is None else shards
+        self.rows = sweep.rows(bring)
+        self.states = [start(sweep, asked.random_seed, chain, bring) for chain in range(asked.chains)]
         self.program: Block | None = None
         if before is not None:
             ends = zip(self.states, before.states, strict=True)
             self.states = [end._replace(key=begin.key) for begin, end in ends]
-            alike = not sweep.holds_scores and before.block == self.block
-            self.program = before.program if alike else None
+            self.program = before.program if before.block == self.block else None
         latent = bool(sweep.states.moved)
-        whole = None if shards is None else shards.whole
-        sums = jax.jit(sweep.sums, out_shardings=whole)
+        whole = None if shards is None else shards.held_by_all
+        sums = jax.jit(lambda columns, rows: sweep.at(rows).sums(columns, rows), out_shardings=whole)
         self.given = None if latent else sums(sweep.columns(self.states[0].states), self.rows)
         self.warmed, self.kept, self.latent = 0, [], []
         self.totals = (np.zeros(()), np.zeros(()))

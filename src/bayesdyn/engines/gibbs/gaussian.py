@@ -29,13 +29,13 @@ class Held(NamedTuple):
         (Q,) the sums.
     """
 
-    weights: NDArray[np.float64]
+    weights: jax.Array
     places: NDArray[np.int64]
     total: jax.Array
 
     def of(self, values: jax.Array) -> jax.Array:
         """Return the sums (Q,) of the groups' unknowns (G, K)."""
-        return jnp.asarray(self.weights) @ values[:, self.places]
+        return self.weights @ values[:, self.places]
 
     def spread(self, covariances: jax.Array) -> jax.Array:
         """Return the sums' covariance (Q, Q), of independent groups with covariances (G, K, K)."""

@@ -11,7 +11,7 @@ states are redrawn at once, as validity asks.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import NamedTuple
 
 import jax
@@ -121,7 +121,7 @@ class Integrated:
     @cached_property
     def measured(self) -> Measured:
         """Return how the construct is measured."""
-        return measured(self.model.problem, self.c)
+        return measured(self.model, self.c)
 
     @property
     def size(self) -> int:
@@ -171,7 +171,7 @@ class Integrated:
 
         def rest(values: jax.Array) -> jax.Array:
             point = self._point(values)
-            value = -0.5 * len(self.model.problem.later) * point.residual[0]
+            value = -0.5 * self.model.facts.later * point.residual[0]
             value = value - 0.5 * len(self.model.problem.sessions) * point.start[0]
             value = value + conditional.log_prior(point.residual, by_block, self.priors[self.residual][1])
             value = value + conditional.log_prior(point.start, by_start, self.priors["start"][1])
@@ -251,7 +251,7 @@ class Integrated:
         density lacks the determinants of the laws' covariances.
         """
         scored = self.measured.scored(self.measured.of(unknowns), rows)
-        rows, kappa = scored.rows, unknowns.kappa_raw * self.model.problem.kappa_sd
+        rows, kappa = scored.rows, unknowns.kappa_raw * self.model.facts.kappa_sd
         errors = self.states.errors(self.c, kappa, columns, rows)
         weighted = self.states.weighted(change, precisions.later)
         chain = _kept(self.states.chain(self.c, change, weighted, rows, precisions.start, errors))
@@ -265,8 +265,8 @@ class Integrated:
         row, of_row = precisions.later[self.place], jnp.zeros(len(self.model.own))
         for v in self.block:
             of_row = of_row.at[v].set(expected_square(change, v, self.place, products))
-        first = partial(self.states.lanes.at_start, places=rows.places)
-        by_start = expected_start(change, self.place, first(found.mean), first(found.second))
+        first = (rows.places.at_start(one) for one in (found.mean, found.second))
+        by_start = expected_start(change, self.place, *first)
         free = slope_of_coefficients(parts, len(self.free), products)
         later = slope_of_row(self.place, self.block, row, of_row)
         slopes = Slopes(scored.slope(errors, found), free, later, -0.5 * by_start)

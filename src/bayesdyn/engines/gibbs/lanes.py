@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesdyn.engines.gibbs.places import Dealt, Places
+from bayesdyn.engines.gibbs.places import Dealt, rounded
 
 _MOST_IDLE = 0.2  # of all places, where each session has a lane of its own
 
@@ -46,21 +46,13 @@ class Lanes:
         spread = np.moveaxis(values[self.exchange], (0, 1), (-2, -1))
         return np.where(self.filled, spread, idle)
 
-    def spread(self, values: jax.Array, places: Places | None = None) -> jax.Array:
-        """Return values (S,) of sessions at each place (T, L), or (1, L)."""
-        return values[self.session] if places is None else places.spread(values)
-
-    def at_start(self, values: jax.Array, places: Places | None) -> jax.Array:
-        """Return the values (S,) at the sessions' first exchanges, of values (T, L)."""
-        return values[self.first] if places is None else places.at_start(values)
-
-    def add_at_start(self, values: jax.Array, added: jax.Array, places: Places | None) -> jax.Array:
-        """Return values (T, L) with something (S,), or one number, added at the sessions' first exchanges."""
-        return values.at[self.first].add(added) if places is None else places.add_at_start(values, added)
+    def laid_flags(self, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return flags (N, ...) in lanes, exchanges last: (..., T, L); False where idle."""
+        return np.moveaxis(values[self.exchange], (0, 1), (-2, -1)) & self.filled
 
 
 def lay(session_of: NDArray[np.int64], dealt: Dealt | None = None) -> Lanes:
-    """Put sessions into lanes as long as the longest: each into the fullest lane that has room for it.
+    """Put sessions into lanes about as long as the longest: each into the fullest one that has room for it.
 
     Where few places are idle anyway, each session has a lane of its own: what it shares is then by lane.
 
@@ -73,14 +65,18 @@ def lay(session_of: NDArray[np.int64], dealt: Dealt | None = None) -> Lanes:
     """
     length = np.bincount(session_of)
     shards, each, _ = dealt or Dealt(1, len(length))
-    steps = int(length.max())
-    single = len(session_of) >= (1 - _MOST_IDLE) * steps * len(length)
+    longest = int(length.max())
+    # Where all are as long, none is idle; else sizes are rounded, so that studies share programs.
+    alike = longest == int(length.min()) and len(length) % shards == 0
+    steps = longest if alike else rounded(longest)
+    single = len(session_of) >= (1 - _MOST_IDLE) * longest * len(length)
     by_shard: list[list[list[int]]] = []
     for begin in range(0, shards * each, each):
         lengths = length[begin : begin + each]
         own = [[s] for s in range(len(lengths))] if single else _filled_lanes(lengths, steps)
         by_shard.append([[begin + s for s in lane] for lane in own])
     most = max(map(len, by_shard))
+    most = most if alike else rounded(most)
     members: list[list[int]] = [lane for own in by_shard for lane in (*own, *[[]] * (most - len(own)))]
     exchange = np.zeros((steps, len(members)), dtype=np.int64)
     filled = np.zeros(exchange.shape, dtype=bool)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.expected import slope_of_errors, slopes_of_scores
 from bayesdyn.engines.gibbs.lanes import dot, total
-from bayesdyn.engines.gibbs.model import Unknowns
+from bayesdyn.engines.gibbs.model import Model, Unknowns
 from bayesdyn.engines.gibbs.scalar_chains import Moments
 from bayesdyn.engines.gibbs.states import Errors
 from bayesdyn.engines.gibbs.sums import Rows, put
@@ -33,7 +33,6 @@ from bayesdyn.engines.raters import (
     told,
 )
 from bayesdyn.structure.data.rated import Rated
-from bayesdyn.structure.problem import Problem
 
 
 class Scored(NamedTuple):
@@ -84,13 +83,13 @@ class Measured(Protocol):
 class GivenScores:
     """Scores of construct c with standard errors; K is 1, kappa by its prior SD."""
 
-    problem: Problem
+    model: Model
     c: int
 
     @property
     def moves(self) -> NDArray[np.bool_]:
         """Return whether kappa is not 0 for certain."""
-        return self.problem.kappa_sd[[self.c]] > 0
+        return self.model.problem.kappa_sd[[self.c]] > 0
 
     def of(self, unknowns: Unknowns) -> jax.Array:
         """Return kappa by its prior SD."""
@@ -106,7 +105,8 @@ class GivenScores:
 
     def scored(self, values: jax.Array, rows: Rows) -> Scored:
         """Return the scores as they are: what kappa does to their errors is in :class:`.states.Errors`."""
-        rated, sd = self.problem.rated[:, self.c].sum(), self.problem.kappa_sd[self.c]
+        facts = self.model.facts
+        rated, sd = facts.rated[self.c], facts.kappa_sd[self.c]
 
         def slope(errors: Errors, moments: Moments) -> jax.Array:
             by_kappa = slope_of_errors(errors, rows.score[self.c], moments)
@@ -210,11 +210,12 @@ class RatedScores:
         return Ratings(*(one[self.c, r] for one in ratings)), own
 
 
-def measured(problem: Problem, c: int) -> GivenScores | RatedScores:
+def measured(model: Model, c: int) -> GivenScores | RatedScores:
     """Return how a construct is measured."""
-    if problem.rated_by is None:
-        return GivenScores(problem, c)
-    return RatedScores(problem.rated_by.of(c), problem.constructs[c], c)
+    rated_by = model.problem.rated_by
+    if rated_by is None:
+        return GivenScores(model, c)
+    return RatedScores(rated_by.of(c), model.problem.constructs[c], c)
 
 
 _kept = jax.lax.optimization_barrier

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.expansion import Expansion, expand
+from bayesdyn.engines.gibbs.facts import Facts, facts_of
 from bayesdyn.structure.free_paths import FreePaths, free_paths
 from bayesdyn.structure.language.blocks import residual_blocks
 from bayesdyn.structure.language.priors import resolve_priors
@@ -20,7 +21,7 @@ from bayesdyn.structure.language.terms import (
     effect_names,
     intercept_places,
 )
-from bayesdyn.structure.problem import Problem, observed_means
+from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.stability import SQUARINGS, party_lags
 
 type Effects = Mapping[str, jax.Array]
@@ -65,9 +66,18 @@ class Law(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """Constants of a problem: S sessions, D dyads, V constructs with a law, U monomials, T terms."""
+    """A problem in S sessions, V constructs with a law, U monomials, T terms.
+
+    ``given`` are its facts where they are arguments of a program.
+    """
 
     problem: Problem
+    given: Facts[jax.Array] | None = None
+
+    @cached_property
+    def facts(self) -> Facts[jax.Array]:
+        """Return what the study is beside its exchanges."""
+        return jax.tree.map(jnp.asarray, facts_of(self.problem)) if self.given is None else self.given
 
     @cached_property
     def expansion(self) -> Expansion:
@@ -105,10 +115,10 @@ class Model:
         """Return the paths between sessions, each after those that it needs."""
         return between_order(self.problem.spec, self.problem.terms)
 
-    @cached_property
-    def groups(self) -> dict[str, NDArray[np.int64]]:
-        """Return the group of each session by kind of group, of those that something varies by."""
-        return {name: self.problem.grouping(name).of_session for name in self.problem.spec.groups}
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Return the kinds of groups that something varies by."""
+        return self.problem.spec.groups
 
     @cached_property
     def effect_counts(self) -> dict[str, tuple[int, int]]:
@@ -125,54 +135,36 @@ class Model:
             name: intercept_places(self.problem.spec, name, self.problem.endogenous) for name in self.groups
         }
 
-    @cached_property
-    def _observed(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        problem = self.problem
-        lawless = np.array([name not in problem.endogenous for name in problem.constructs])
-        by_session = observed_means(problem, problem.session_of, len(problem.sessions))
-        by_dyad = observed_means(problem, problem.dyad_of, len(problem.dyads))
-        # Not times 0, which would leave the means' signs in compiled programs, as those of zeros.
-        return np.where(lawless, by_session, 0.0), np.where(lawless, by_dyad, 0.0)
-
     def path(self, free: jax.Array) -> jax.Array:
         """Return every path (P,)."""
         return jnp.asarray(self.paths.pick) @ free + self.paths.fixed
 
-    @cached_property
-    def _dyad_share(self) -> NDArray[np.float64]:
-        """Return the weight (S,) of each session in a mean over dyads."""
-        of = self.problem.dyad_of_session
-        return 1 / np.bincount(of)[of] / len(self.problem.dyads)
-
-    def in_centre(
-        self, name: str, block: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+    def in_centre(self, name: str, block: NDArray[np.int64]) -> tuple[jax.Array, NDArray[np.int64]] | None:
         """Return how the means over dyads hold a block of a group's effects; None where they do not.
 
         The share (groups,) of the dyads that is in each group, and the places in the block of those held.
         """
-        of_dyad, (places, outcomes) = self.problem.grouping(name).of_dyad, self.intercepts[name]
+        places, outcomes = self.intercepts[name]
         inside = places[np.isin(self.own[outcomes], list(self.expansion.centres))]
         held = np.flatnonzero(np.isin(block, inside))
-        if of_dyad is None or not held.size:
+        if name not in self.facts.dyads_in or not held.size:
             return None
-        return np.bincount(of_dyad, minlength=self.effect_counts[name][0]) / len(of_dyad), held
+        return self.facts.dyads_in[name], held
 
     def levels(self, path: jax.Array, level_mean: jax.Array, effects: Effects) -> Levels:
         """Return the latent means at the unknowns."""
-        problem = self.problem
-        of_session, of_dyad = self._observed
-        by_dyad = jnp.asarray(of_dyad).at[:, self.own].add(level_mean)[problem.dyad_of_session]
+        problem, facts = self.problem, self.facts
+        by_dyad = facts.dyad_mean.at[:, self.own].add(level_mean)
         in_session = jnp.zeros_like(by_dyad)
         for name, effect in effects.items():
             places, outcomes = self.intercepts[name]
-            moved = effect[:, places][self.groups[name]]
+            moved = effect[:, places][facts.group[name]]
             at = self.own[outcomes]
-            if problem.grouping(name).of_dyad is not None:
+            if name in facts.dyads_in:
                 by_dyad = by_dyad.at[:, at].add(moved)
             else:
                 in_session = in_session.at[:, at].add(moved)
-        by_session = by_dyad + in_session + of_session - of_dyad[problem.dyad_of_session]
+        by_session = by_dyad + in_session + facts.session_mean - facts.dyad_mean
         first = problem.blocks["session"]
         for p in self.between:
             both = jnp.concatenate([by_session, by_dyad], axis=1)
@@ -181,7 +173,7 @@ class Model:
             by_session = by_session.at[:, outcome].add(path[p] * term)
         levels = {"session": by_session, "dyad": by_dyad}
         if self.expansion.centres:
-            levels["grand"] = jnp.broadcast_to(self._dyad_share @ by_dyad, by_dyad.shape)
+            levels["grand"] = jnp.broadcast_to(facts.dyad_share @ by_dyad, by_dyad.shape)
         return levels
 
     def expanded(self, means: Levels, columns: NDArray[np.int64] | None = None) -> jax.Array:
@@ -216,7 +208,7 @@ class Model:
             if at.size:
                 spread = np.zeros((effect.shape[1], *shape))
                 spread[table.slope_effect[at], table.slope_term[at], table.slope_outcome[at]] = 1.0
-                found = found + (effect @ spread.reshape(effect.shape[1], -1))[self.groups[name]]
+                found = found + (effect @ spread.reshape(effect.shape[1], -1))[self.facts.group[name]]
         return found.reshape(-1, *shape)
 
     def common(self, path: jax.Array) -> jax.Array:

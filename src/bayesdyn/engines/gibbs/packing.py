@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.lanes import first_exchanges
-from bayesdyn.engines.gibbs.places import Dealt
+from bayesdyn.engines.gibbs.places import Dealt, rounded
 
 _SIZES = (4, 8, 16, 32)
 _MOST_IDLE = 0.2  # of all places
@@ -55,6 +55,7 @@ def pack(session_of: NDArray[np.int64], dealt: Dealt | None = None) -> Packing:
     exchange = first[session][:, None] + np.minimum(within, length[session][:, None] - 1)
     inside = [np.flatnonzero(session // each == k) for k in range(shards)]
     most = max(map(len, inside))
+    most = most if shards == 1 and not np.any(length % best) else rounded(most)
     # An idle chunk repeats its shard's last one, or the very last: so sessions stay in order.
     lasts = [at[-1] if at.size else len(session) - 1 for at in inside]
     filled_up = [np.append(at, np.full(most - len(at), last)) for at, last in zip(inside, lasts, strict=True)]

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.block import stacked
 from bayesdyn.engines.gibbs.devices import mesh_of
-from bayesdyn.engines.gibbs.places import BY_SESSION, SHARD, Dealt, Places, by_lane
-from bayesdyn.engines.gibbs.sums import Rows
+from bayesdyn.engines.gibbs.places import BY_SESSION, SHARD, Dealt, by_lane
 from bayesdyn.engines.gibbs.sweep import State, Sweep
 from bayesdyn.structure.problem import Problem
 
@@ -54,42 +53,21 @@ class Shards:
     mesh: Mesh
 
     @property
-    def whole(self) -> NamedSharding:
+    def held_by_all(self) -> NamedSharding:
         """Return how an array stands that every device holds whole."""
         return NamedSharding(self.mesh, PartitionSpec())
 
-    def put(self, laid: NDArray[np.generic]) -> jax.Array:
+    def by_lane(self, values: NDArray[np.generic]) -> jax.Array:
         """Return an array (..., T, L) dealt by lane; no device ever holds more than its own part."""
-        return self._dealt(laid, by_lane(laid))
+        return self._dealt(values, by_lane(values))
 
-    def rows(self, sweep: Sweep) -> Rows:
-        """Return the constants of the exchanges, with where they stand."""
-        return sweep.rows(self.put)._replace(places=self.places(sweep))
+    def by_session(self, values: NDArray[np.generic]) -> jax.Array:
+        """Return an array whose first axis is dealt."""
+        return self._dealt(values, BY_SESSION)
 
-    def places(self, sweep: Sweep) -> Places:
-        """Return where the exchanges stand on each device, of a sweep whose sessions are dealt to them."""
-        count, lanes, packing, states = self.mesh.size, sweep.lanes, sweep.packing, sweep.states
-        each = -(-lanes.start.shape[1] // count)
-        every = lanes.filled.shape[1]
-        wide = every // count
-        missing = (0, count * each - lanes.start.shape[1])
-        # Idle places look at the device's first session; it is nothing that counts.
-        used = lanes.filled if len(lanes.session) > 1 else lanes.filled.any(axis=0, keepdims=True)
-        step, lane = lanes.start
-        place = lanes.place[packing.exchange]
-        return Places(
-            session=self.put(np.where(used, lanes.session % each, 0).astype(np.int32)),
-            step=self._dealt(np.pad(step, missing).astype(np.int32), BY_SESSION),
-            lane=self._dealt(np.pad(lane % wide, missing, constant_values=wide).astype(np.int32), BY_SESSION),
-            filled=self.put(lanes.filled),
-            fixed=None if states.fixed is None else self.put(states.fixed),
-            pattern=None if states.pattern is None else self.put(states.pattern.astype(np.int32)),
-            chunk=self._dealt((place // every * wide + place % wide).astype(np.int32), BY_SESSION),
-            used=self._dealt(packing.filled, BY_SESSION),
-            of=self._dealt((packing.session % each).astype(np.int32), BY_SESSION),
-            mesh=self.mesh,
-            sessions=lanes.start.shape[1],
-        )
+    def whole(self, values: NDArray[np.generic]) -> jax.Array:
+        """Return an array that every device holds whole."""
+        return self._dealt(values, PartitionSpec())
 
     @cached_property
     def stacked(self) -> Callable[[Sequence[State]], State]:
@@ -100,13 +78,13 @@ class Shards:
     @property
     def of_block(self) -> tuple[object, ...]:
         """Return how what :func:`.block.run_block` gives of several chains stands, in a tree like it."""
-        return self._of_states, self.whole, self._of_states.states
+        return self._of_states, self.held_by_all, self._of_states.states
 
     @property
     def _of_states(self) -> State:
         """Return how states of several chains stand, in a tree like theirs."""
         states = NamedSharding(self.mesh, PartitionSpec(None, None, None, SHARD))
-        return State._make((self.whole, self.whole, states, self.whole))
+        return State._make((self.held_by_all, self.held_by_all, states, self.held_by_all))
 
     def _dealt(self, values: NDArray[np.generic], spec: PartitionSpec) -> jax.Array:
         sharding = NamedSharding(self.mesh, spec)

@@ -94,8 +94,8 @@ class Shifts:
             return unknowns
         up, down = (np.array([effect_of[name][v] for v in shared]) for name in ("dyad", "session"))
         # Effects stand in the order of their labels, sessions in that of the devices that hold them.
-        of = np.empty_like(self.model.problem.dyad_of_session)
-        of[self.model.groups["session"]] = self.model.problem.dyad_of_session
+        facts = self.model.facts
+        of = jnp.zeros(len(unknowns.effects["session"]), int).at[facts.group["session"]].set(facts.dyad)
         dyad, session = unknowns.effects["dyad"], unknowns.effects["session"]
         counts = jnp.bincount(of, length=len(dyad)).astype(dyad.dtype)
         total = Quadratic(

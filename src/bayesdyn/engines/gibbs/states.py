@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.expansion import Primitive, state_before
-from bayesdyn.engines.gibbs.lanes import Lanes, after, before
+from bayesdyn.engines.gibbs.lanes import after, before
 from bayesdyn.engines.gibbs.model import Law, Model
 from bayesdyn.engines.gibbs.places import Places
 from bayesdyn.engines.gibbs.scalar_chains import Chain, draw
@@ -76,14 +76,17 @@ class Errors(NamedTuple):
 class States:
     """The updates of the states; all methods are traced.
 
-    ``fixed`` (C, T, L) marks scores taken as they are; None where all have errors.
+    Attributes
+    ----------
+    full
+        Whether an exchange stands at each place of the lanes.
+    fixed
+        (C,) which share of each construct's scores is taken as it is: 1 is all, 0 none.
     """
 
     model: Model
-    lanes: Lanes
-    inverse_corr: NDArray[np.float64]
-    pattern: NDArray[np.int64] | None
-    fixed: NDArray[np.bool_] | None
+    full: bool
+    fixed: tuple[float, ...]
 
     @cached_property
     def _places(self) -> NDArray[np.bool_]:
@@ -104,16 +107,15 @@ class States:
     @cached_property
     def moved(self) -> tuple[int, ...]:
         """Return the constructs that have states to draw."""
-        free = [c for c in self.model.own if self.fixed is None or not self.fixed[c].all()]
-        return tuple(int(c) for c in free)
+        return tuple(int(c) for c in self.model.own if self.fixed[c] < 1)
 
-    def laid(self, law: Law, dtype: jnp.dtype, places: Places | None = None) -> LaneLaw:
+    def laid(self, law: Law, dtype: jnp.dtype, places: Places) -> LaneLaw:
         """Return the law where the exchanges stand: what all sessions share stays one number."""
         weights = law.weights.astype(dtype)
         found = {}
         for v, j in zip(*np.nonzero(self._places), strict=True):
             varies = self._varies[v, j]
-            value = self.lanes.spread(weights[:, v, j], places) if varies else weights[0, v, j]
+            value = places.spread(weights[:, v, j]) if varies else weights[0, v, j]
             found[int(v), int(j)] = value
         return LaneLaw(found, law.means.astype(dtype).T)
 
@@ -140,7 +142,7 @@ class States:
                 for j in np.flatnonzero(self._places[v])
             ]
             later.append(rows.later * sum(parts[1:], parts[0]))
-        first = (self.lanes.at_start(columns.now[c], rows.places) for c in self.model.own)
+        first = (rows.places.at_start(columns.now[c]) for c in self.model.own)
         start = [states - law.means[v] for v, states in enumerate(first)]
         return Innovations(tuple(later), jnp.stack(start))
 
@@ -156,9 +158,7 @@ class States:
             rest[v] = innovations.later[v]
             if any(v in part for part in moving):
                 rest[v] = rest[v] - rows.later * _added(v, moving, columns, c)
-        start = innovations.start.at[self.model.place(c)].add(
-            -self.lanes.at_start(columns.now[c], rows.places)
-        )
+        start = innovations.start.at[self.model.place(c)].add(-rows.places.at_start(columns.now[c]))
         return Change(rest, moving, start)
 
     def changed(
@@ -170,7 +170,7 @@ class States:
             later[v] = value
             if any(v in part for part in change.moving):
                 later[v] = value + rows.later * _added(v, change.moving, columns, c)
-        start = self.lanes.at_start(columns.now[c], rows.places)
+        start = rows.places.at_start(columns.now[c])
         return Innovations(tuple(later), change.start.at[self.model.place(c)].add(start))
 
     def _cofactors(self, cofactors: _Cofactors, law: LaneLaw, columns: Columns, rows: Rows) -> Parts:
@@ -199,10 +199,10 @@ class States:
         score = rows.score[c]
         shrink = jnp.exp(-kappa / 2).astype(score.dtype)
         scale = [one * precision for one, precision in zip(shrink, rows.precision, strict=True)]
-        if self.pattern is None:
+        pattern = rows.places.pattern
+        if pattern is None:
             return Errors(scale[c] ** 2, scale[c] ** 2 * score, None)
-        inverse = jnp.asarray(self.inverse_corr, score.dtype)[:, c]  # (patterns, C)
-        pattern = self.pattern if rows.places is None else rows.places.pattern
+        inverse = jnp.asarray(self.model.facts.inverse_corr, score.dtype)[:, c]  # (patterns, C)
         others = [
             inverse[pattern, k] * scale[k] * (rows.score[k] - columns.now[k])
             for k in range(len(columns.now))
@@ -243,13 +243,11 @@ class States:
                 *below[len(others) :],
             ]
         row = start[self.model.place(c)].astype(linear.dtype)
-        linear = self.lanes.add_at_start(linear, -row @ change.start, rows.places)
-        diagonal = self.lanes.add_at_start(diagonal, row[self.model.place(c)], rows.places)
+        linear = rows.places.add_at_start(linear, -row @ change.start)
+        diagonal = rows.places.add_at_start(diagonal, row[self.model.place(c)])
         return Chain(diagonal, tuple(below), linear)
 
-    def draw(
-        self, key: jax.Array, c: int, chain: Chain, states: jax.Array, places: Places | None
-    ) -> jax.Array:
+    def draw(self, key: jax.Array, c: int, chain: Chain, states: jax.Array, places: Places) -> jax.Array:
         """Return states (T, L) of construct c; fixed ones as they are, idle places 0."""
         chain, free, known = self.latent(c, chain, states, places)
         noise = jax.random.normal(key, chain.linear.shape, chain.linear.dtype)
@@ -257,20 +255,18 @@ class States:
         return drawn if free is None else jnp.where(free, drawn, known)
 
     def latent(
-        self, c: int, chain: Chain, states: jax.Array, places: Places | None
-    ) -> tuple[Chain, NDArray[np.bool_] | jax.Array | None, jax.Array]:
+        self, c: int, chain: Chain, states: jax.Array, places: Places
+    ) -> tuple[Chain, jax.Array | None, jax.Array]:
         """Return the chain given the fixed states, which are free (None: all), and the fixed ones, else 0."""
-        filled, fixed, lib = self.lanes.filled, self.fixed, np
-        if filled.all() and (fixed is None or not fixed[c].any()):
+        if self.full and not self.fixed[c]:
             return chain, None, jnp.zeros_like(states)
-        if places is not None:
-            filled, fixed, lib = places.filled, places.fixed, jnp
-        free = filled if fixed is None else filled & ~fixed[c]
+        filled = places.filled
+        free = filled if places.fixed is None else filled & ~places.fixed[c]
         known = jnp.where(free, 0.0, jnp.where(filled, states, 0.0))
         linear, below = chain.linear, []
         for k, one in enumerate(chain.below, 1):
             linear = linear - one * before(known, k) - after(one * known, k)
-            tied = free & lib.concatenate([lib.zeros_like(free[:k]), free[:-k]])
+            tied = free & before(free, k)
             below.append(jnp.where(tied, one, 0.0))
         diagonal = jnp.where(free, chain.diagonal, 1.0)
         return Chain(diagonal, tuple(below), jnp.where(free, linear, 0.0)), free, known

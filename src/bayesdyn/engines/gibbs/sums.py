@@ -7,7 +7,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.expansion import (
     Expansion,
@@ -16,8 +15,8 @@ from bayesdyn.engines.gibbs.expansion import (
     covariate_before,
     state_before,
 )
-from bayesdyn.engines.gibbs.lanes import Lanes, before
-from bayesdyn.engines.gibbs.packing import Packing
+from bayesdyn.engines.gibbs.facts import Facts
+from bayesdyn.engines.gibbs.lanes import before
 from bayesdyn.engines.gibbs.places import Places
 from bayesdyn.engines.raters import Ratings
 
@@ -39,7 +38,9 @@ class Rows(NamedTuple):
     ratings
         (C, R, T, L) with ``joint``.
     places
-        Where exchanges stand, on several devices; None on one, where that is a constant.
+        Where exchanges stand.
+    facts
+        What the study is beside its exchanges.
     """
 
     covariate: jax.Array | tuple[tuple[jax.Array, ...], ...]
@@ -48,8 +49,9 @@ class Rows(NamedTuple):
     score: jax.Array | tuple[jax.Array, ...]
     precision: jax.Array | tuple[jax.Array, ...]
     rated: jax.Array
-    ratings: Ratings[jax.Array] | None = None
-    places: Places | None = None
+    ratings: Ratings[jax.Array] | None
+    places: Places
+    facts: Facts[jax.Array]
 
 
 class Columns(NamedTuple):
@@ -85,7 +87,16 @@ def columns_of(states: jax.Array, order: int) -> Columns:
     return Columns(tuple(map(tuple, (states, *earlier))))
 
 
-def monomial(primitives: tuple[Primitive, ...], columns: Columns, rows: Rows) -> jax.Array | None:
+class Laid(NamedTuple):
+    """What monomials are made of, in lanes: of :class:`Rows`, and the columns."""
+
+    columns: Columns
+    covariate: jax.Array | tuple[tuple[jax.Array, ...], ...]
+    later: jax.Array
+    begun: jax.Array | tuple[jax.Array, ...] | None
+
+
+def monomial(primitives: tuple[Primitive, ...], columns: Columns, rows: Rows | Laid) -> jax.Array | None:
     """Return a product of raw columns (T, L); None for the empty one, which is 1."""
     found = {state_before(k): states for k, states in enumerate(columns.states)}
     found |= {covariate_before(k): values for k, values in enumerate(rows.covariate)}
@@ -97,46 +108,30 @@ def monomial(primitives: tuple[Primitive, ...], columns: Columns, rows: Rows) ->
     return value
 
 
-def sums(
-    expansion: Expansion, packing: Packing, lanes: Lanes, own: np.ndarray, columns: Columns, rows: Rows
-) -> Sums:
+def sums(expansion: Expansion, own: np.ndarray, columns: Columns, rows: Rows) -> Sums:
     """Return the cross-products of the columns, in double precision.
 
     A chunk's own sums are of few terms and may be of the states' precision; all that follows is double.
     """
-    places, summed = rows.places, partial(_gram, expansion)
-    if places is None:
-        rows = rows._replace(later=rows.later * jnp.asarray(lanes.filled, rows.later.dtype))
-        at, count = lanes.place[packing.exchange], int(packing.session.max()) + 1
-        gram = summed((columns, rows), at, packing.filled, packing.session, count)
-    else:
-        gram = places.by_session(summed, (columns, rows._replace(places=None)))
-    starts = [lanes.at_start(columns.now[c], places) for c in own]
+    laid = Laid(columns, rows.covariate, rows.later, rows.begun)
+    gram = rows.places.by_session(partial(_gram, expansion), laid)
+    starts = [rows.places.at_start(columns.now[c]) for c in own]
     return Sums(gram, jnp.stack(starts, axis=1).astype(jnp.float64))
 
 
-type _Indices = jax.Array | NDArray[np.int64]
-
-
 def _gram(
-    expansion: Expansion,
-    laid: tuple[Columns, Rows],
-    at: _Indices,
-    used: jax.Array | NDArray[np.bool_],
-    session: _Indices,
-    count: int,
+    expansion: Expansion, laid: Laid, at: jax.Array, used: jax.Array, session: jax.Array, count: int
 ) -> jax.Array:
     """Return cross-products (S, U, U) by chunk: where its exchanges are (H, B), if any, and its session."""
-    columns, rows = laid
 
     def chunked(values: Iterable[jax.Array]) -> tuple[jax.Array, ...]:
         return tuple(value.reshape(-1)[at] for value in values)
 
-    (later,) = chunked((rows.later,))
+    (later,) = chunked((laid.later,))
     later = later * jnp.asarray(used, later.dtype)
-    moved = Columns(tuple(map(chunked, columns.states)))
-    begun = None if rows.begun is None else chunked(rows.begun)
-    given = rows._replace(covariate=tuple(map(chunked, rows.covariate)), begun=begun)
+    moved = Columns(tuple(map(chunked, laid.columns.states)))
+    begun = None if laid.begun is None else chunked(laid.begun)
+    given = laid._replace(covariate=tuple(map(chunked, laid.covariate)), begun=begun)
     values = [monomial(one, moved, given) for one in expansion.monomials]
     every = jnp.stack([later if value is None else value * later for value in values], axis=1)
     by_chunk = jnp.einsum("hub,hvb->huv", every, every)

@@ -1,6 +1,6 @@
 """One Gibbs sweep: states, then everything else on their cross-products."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import NamedTuple
 
@@ -11,14 +11,15 @@ import numpy as np
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.coefficients import Coefficients
 from bayesdyn.engines.gibbs.covariances import by_scatter, inverse_of
+from bayesdyn.engines.gibbs.facts import Facts
 from bayesdyn.engines.gibbs.gaussian import Precisions
 from bayesdyn.engines.gibbs.group_effects import GroupEffects
 from bayesdyn.engines.gibbs.hamiltonian import SlopeAt, hamiltonian
 from bayesdyn.engines.gibbs.integrated import Integrated
 from bayesdyn.engines.gibbs.lanes import Lanes, lay
-from bayesdyn.engines.gibbs.layout import Put, rows_of, spread_priors, states_of
+from bayesdyn.engines.gibbs.layout import ONE_DEVICE, Bringing, Layout, rows_of, spread_priors, states_of
 from bayesdyn.engines.gibbs.model import Law, Model, Unknowns
-from bayesdyn.engines.gibbs.packing import Packing, pack
+from bayesdyn.engines.gibbs.packing import pack
 from bayesdyn.engines.gibbs.places import Dealt
 from bayesdyn.engines.gibbs.shifts import Shifts
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
@@ -50,26 +51,38 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Sweep:
-    """The sweeps of a problem, sessions dealt to devices or not; methods are traced, properties constant."""
+    """The sweeps of a problem, sessions dealt to devices or not; methods are traced, properties constant.
+
+    ``facts`` and ``laid`` are given where a program is made (:meth:`at`).
+    """
 
     problem: Problem
     dtype: str = "float64"
     dealt: Dealt | None = None
+    facts: Facts[jax.Array] | None = None
+    laid: Layout | None = None
+
+    def at(self, rows: Rows) -> "Sweep":
+        """Return the sweeps with the facts of a program's arguments in the place of the problem's own."""
+        return replace(self, facts=rows.facts, laid=self.layout)
 
     @cached_property
     def model(self) -> Model:
-        """Return the constants of the problem."""
-        return Model(self.problem)
+        """Return the problem as the blocks take it."""
+        return Model(self.problem, self.facts)
 
     @cached_property
-    def packing(self) -> Packing:
-        """Return the chunks that sums are made by."""
-        return pack(self.problem.session_of, self.dealt)
-
-    @cached_property
-    def lanes(self) -> Lanes:
+    def layout(self) -> Layout:
         """Return where the exchanges stand."""
-        return lay(self.problem.session_of, self.dealt)
+        if self.laid is not None:
+            return self.laid
+        session_of = self.problem.session_of
+        return Layout(lay(session_of, self.dealt), pack(session_of, self.dealt))
+
+    @property
+    def lanes(self) -> Lanes:
+        """Return in which lanes the exchanges stand."""
+        return self.layout.lanes
 
     @cached_property
     def coefficients(self) -> Coefficients:
@@ -81,15 +94,10 @@ class Sweep:
         """Return whether scores have errors."""
         return self.problem.measurement != "none"
 
-    @property
-    def holds_scores(self) -> bool:
-        """Return whether the compiled sweeps hold scores: those of constructs without a law are constants."""
-        return not self.noisy or len(self.model.own) < len(self.problem.constructs)
-
     @cached_property
     def states(self) -> States:
         """Return the updates of the states."""
-        return states_of(self.model, self.lanes, self.noisy)
+        return states_of(self.model, self.lanes)
 
     @cached_property
     def priors(self) -> dict[str, tuple[int, SpreadPrior]]:
@@ -110,9 +118,9 @@ class Sweep:
             self.problem.constructs[c]: Integrated(self.model, self.states, c, self.priors) for c in moved
         }
 
-    def rows(self, put: Put = jnp.asarray) -> Rows:
-        """Return the constants of the exchanges; ``put`` brings them to where the sweeps are made."""
-        return rows_of(self.problem, self.lanes, self.noisy, self.dtype, put)
+    def rows(self, bring: Bringing = ONE_DEVICE) -> Rows:
+        """Return the problem's arrays, brought to where the sweeps are made."""
+        return rows_of(self.problem, self.layout, self.dtype, bring)
 
     def factors(self, unknowns: Unknowns) -> dict[str, jax.Array]:
         """Return every covariance's factor."""
@@ -130,7 +138,7 @@ class Sweep:
 
     def kappa(self, unknowns: Unknowns) -> jax.Array:
         """Return the log scale of each construct's error variance."""
-        return unknowns.kappa_raw * self.problem.kappa_sd
+        return unknowns.kappa_raw * self.model.facts.kappa_sd
 
     def law(self, unknowns: Unknowns) -> Law:
         """Return the law at the unknowns."""
@@ -142,7 +150,7 @@ class Sweep:
 
     def sums(self, columns: Columns, rows: Rows) -> Sums:
         """Return the columns' cross-products."""
-        return sums(self.model.expansion, self.packing, self.lanes, self.model.own, columns, rows)
+        return sums(self.model.expansion, self.model.own, columns, rows)
 
     def begin_metric(self) -> dict[str, jax.Array]:
         """Return the metric of the integrated moves as if all states were known, which is too tight."""
@@ -182,7 +190,7 @@ class Sweep:
         dtype, columns = state.states.dtype, self.columns(state.states)
         levels = model.levels(model.path(unknowns.free), unknowns.level_mean, unknowns.effects)
         expanded, slopes_of = model.expanded(levels), model.slopes(unknowns.effects)
-        means = means_of(model, self.lanes, levels, dtype, rows.places)
+        means = means_of(model, levels, dtype, rows.places)
 
         def law_of(unknowns: Unknowns) -> LaneLaw:
             common = model.common(model.path(unknowns.free))
@@ -223,9 +231,9 @@ class Sweep:
         keys = iter(jax.random.split(key, 4 + 8 * len(names) + len(self.moves)))
         chances: dict[str, jax.Array] = {}
 
-        def move(name: str, slope_at: SlopeAt, point: jax.Array, count: int) -> jax.Array:
+        def move(name: str, slope_at: SlopeAt, point: jax.Array, count: jax.Array | int) -> jax.Array:
             step = jnp.exp(steps.log_step[self.moves.index(name)])
-            scale = jnp.full(point.shape, 1 / np.sqrt(1 + count))
+            scale = jnp.full(point.shape, 1 / jnp.sqrt(1.0 + count))
             found = hamiltonian(next(keys), slope_at, point, scale, step)
             chances[name] = found.chance
             return found.point
@@ -244,8 +252,8 @@ class Sweep:
         law = self.law(unknowns)
         scatter = jnp.einsum("svu,sux,swx->vw", law.weights, given.gram, law.weights)
         deviation = given.starts - law.means
-        scatters = {
-            f"residual_{number}": (scatter[np.ix_(block, block)], len(self.problem.later))
+        scatters: dict[str, tuple[jax.Array, jax.Array | int]] = {
+            f"residual_{number}": (scatter[np.ix_(block, block)], self.model.facts.later)
             for number, block in enumerate(self.model.blocks)
         }
         scatters["start"] = (deviation.T @ deviation, len(deviation))

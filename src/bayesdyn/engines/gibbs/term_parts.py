@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs.expansion import Mean, state_before
-from bayesdyn.engines.gibbs.lanes import Lanes
 from bayesdyn.engines.gibbs.model import Levels, Model
 from bayesdyn.engines.gibbs.places import Places
 from bayesdyn.engines.gibbs.states import Change
@@ -31,16 +30,13 @@ class Part(NamedTuple):
     values: tuple[jax.Array, ...]
 
 
-def means_of(
-    model: Model, lanes: Lanes, levels: Levels, dtype: jnp.dtype, places: Places | None = None
-) -> Means:
+def means_of(model: Model, levels: Levels, dtype: jnp.dtype, places: Places) -> Means:
     """Return the latent means that terms hold."""
     used = {mean for entry in model.expansion.entries for mean in entry.means}
     # In one order, so that a compiled program is found again.
     found = {(level, c): levels[level][:, c].astype(dtype) for level, c in sorted(used)}
     return {
-        mean: value[:1, None] if mean[0] == "grand" else lanes.spread(value, places)
-        for mean, value in found.items()
+        mean: value[:1, None] if mean[0] == "grand" else places.spread(value) for mean, value in found.items()
     }
 
 
