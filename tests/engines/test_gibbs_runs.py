@@ -25,6 +25,7 @@ from bayesdyn.fitting import drawing
 from bayesdyn.fitting.diagnostics import diagnose
 from bayesdyn.fitting.fits import measures_of, spec_of
 from bayesdyn.structure.problem import prepare
+from gibbs_cases import GROUPS, MODEL
 from joint_measures import rated_measures
 from small_models import MODERATED, TINY
 
@@ -188,6 +189,26 @@ def test_a_compiled_program_holds_no_rating():
     assert program(given, spec, "joint") == program(given.assign(moved), spec, "joint")
 
 
+def test_one_program_serves_whatever_is_correlated_grouped_and_centred():
+    """Patterns of what is rated together, covariates, means over dyads, and who is in which group."""
+    texts = []
+    for seed in (2, 3):
+        spec = bd.load_model(
+            MODEL.format(
+                "grand", GROUPS.replace("lag(emotion) + mean", "lag(emotion) + lag(emotion, 2) + mean")
+            )
+        )
+        measures, _ = bd.simulate(
+            spec, dyads=4, sessions=2, exchanges=6, missing=0.3, kappa_sd=0.1 * seed, random_seed=seed,
+            error_corr=(1 - 0.1 * seed) * np.eye(4) + 0.1 * seed, covariates={"age": "normal"},
+        )  # fmt: skip
+        measures["room"] = ("exchange", np.where(measures["session"].values == "1", "front", "back"))
+        of_dyad = measures["dyad"].values == np.unique(measures["dyad"].values)[seed]
+        measures["therapist"] = ("exchange", np.where(of_dyad, "Ann", "Bea"))
+        texts.append(program(measures, spec, "known"))
+    assert texts[0] == texts[1]
+
+
 @pytest.mark.parametrize("measurement", ["known", "none"])
 def test_one_program_serves_studies_of_one_shape(measurement):
     """Other scores, other errors, sessions of other lengths, in another order, and the longest is longer.
@@ -311,10 +332,14 @@ def test_auto_takes_the_sweeps_for_many_exchanges_and_says_where_it_cannot(measu
 
 
 def test_what_sweeps_drew_is_refitted_by_sweeps(whole, monkeypatch):
+    """One program for all with error, which draws what a program of each own would."""
     monkeypatch.setattr("bayesdyn.engines.pymc_engine.compile_problem", lambda *_: pytest.fail("not asked"))
+    compiled, programs = module._Run._compiled, []
+    monkeypatch.setattr(module._Run, "_compiled", lambda self: programs.append(1) or compiled(self))
     told, few = [], {"draws": 60, "tune": 60, "chains": 2}
-    found = bd.sensitivity(whole, factors=(0, 1, 2), **few, progress=told.append)
-    assert told == ["no error (scores as they are)", "error variance x 2"]
+    found = bd.sensitivity(whole, factors=(0, 0.5, 1, 2), **few, progress=told.append)
+    assert told == ["no error (scores as they are)", "error variance x 0.5", "error variance x 2"]
+    assert len(programs) == 2
     spec, scores = spec_of(whole), measures_of(whole)
     doubled = prepare(scores, spec, "known", error_factor=2.0)
     own = {

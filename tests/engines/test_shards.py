@@ -24,6 +24,7 @@ from bayesdyn.engines.gibbs.shifts import Shifts
 from bayesdyn.engines.gibbs.sweep import Sweep
 from bayesdyn.errors import EngineError
 from bayesdyn.structure.problem import prepare
+from gibbs_cases import FAR, MODEL
 from on_four_devices import FOUR, LENGTHS, study
 from small_models import TINY
 
@@ -75,6 +76,34 @@ def test_every_session_is_whole_in_one_shard_and_keeps_what_it_is(problem, shard
     at, _ = np.nonzero(packing.filled)
     np.testing.assert_array_equal(shard[packing.exchange[packing.filled]], at // chunks)
     assert (np.diff(packing.session) >= 0).all()
+
+
+def by_exchange(sweep):
+    """Return what the sweeps know of each exchange, by name, exchanges last."""
+    rows, lanes = sweep.rows(), sweep.lanes
+    names = ("covariate", "begun", "later", "score", "precision", "rated")
+    found = {name: getattr(rows, name) for name in names}
+    found["dyad"] = rows.places.spread(rows.facts.dyad)
+    found["mean"] = rows.places.spread(rows.facts.session_mean[:, 0])
+    found["errors"] = jnp.moveaxis(rows.facts.inverse_corr[rows.places.pattern], (2, 3), (0, 1))
+    whole = {
+        name: np.broadcast_to(one, (*one.shape[:-2], *lanes.filled.shape)) for name, one in found.items()
+    }
+    return {name: one.reshape(*one.shape[:-2], -1)[..., lanes.place] for name, one in whole.items()}
+
+
+def test_what_is_known_of_an_exchange_stays_wherever_its_session_is():
+    spec = bd.load_model(MODEL.format("session", FAR))
+    given = {"covariates": {"age": "normal"}, "missing": 0.2, "error_corr": 0.7 * np.eye(4) + 0.3}
+    measures, _ = bd.simulate(spec, dyads=6, sessions=2, exchanges=(4, 9), random_seed=2, **given)
+    problem = prepare(measures, spec, "known")
+    with jax.enable_x64(True):
+        one = by_exchange(Sweep(problem))
+        for shards in (2, 4, 5):
+            renumbered, how = dealt(problem, shards)
+            np.testing.assert_array_equal(renumbered.position, problem.position)
+            for name, values in by_exchange(Sweep(renumbered, "float64", how)).items():
+                np.testing.assert_array_equal(values, one[name], err_msg=name)
 
 
 def test_shifts_leave_latent_means_where_sessions_are_renumbered():

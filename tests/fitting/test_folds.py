@@ -108,7 +108,7 @@ def test_what_is_wrong_with_the_fit_of_a_fold_is_noted(monkeypatch):
         return SimpleNamespace(value=every, ess=every + 64, mcse=every, settled=every == 0)
 
     drawing = SimpleNamespace(draw=lambda design, problems, settings: [None])
-    monkeypatch.setattr("bayesdyn.fitting.folds.drawing_of", lambda *_: drawing)
+    monkeypatch.setattr("bayesdyn.fitting.folds.refitting", lambda *_: drawing)
     monkeypatch.setattr(
         "bayesdyn.engines.likelihood.build_likelihood", lambda problem: SimpleNamespace(evaluate=evaluate)
     )

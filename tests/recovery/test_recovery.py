@@ -11,7 +11,7 @@ import pytest
 import bayesdyn as bd
 from bayesdyn.engines.pymc_engine import compile_problem
 from bayesdyn.fitting.diagnostics import diagnose
-from bayesdyn.fitting.run import Settings, run
+from bayesdyn.fitting.run import Settings, assemble, drawn
 from bayesdyn.structure.problem import prepare
 from truths import BEHAVIOURS, PRODUCTS, RELIABILITY, TRUTH
 
@@ -34,7 +34,9 @@ def fits():
             problem = prepare(measures, spec, measurement)
             if measurement not in compiled:
                 compiled[measurement] = compile_problem(problem, "jax")
-            fitted[measurement] = run(compiled[measurement], problem, measures, Settings(1000, 700, 2, seed))
+            asked = Settings(1000, 700, 2, seed)
+            tree = drawn(compiled[measurement], problem, asked)
+            fitted[measurement] = assemble(tree, problem, measures, asked)
         found[seed] = (truth, fitted["known"], fitted["none"])
     return found
 

@@ -126,6 +126,8 @@ def sensitivity(
     chains: Least1 = 2,
     random_seed: Annotated[int | None, typer.Option(min=0, help="Default: the fit's own.")] = None,
     backend: Backend = "jax",
+    device: Annotated[str, typer.Option(help="Of a fit by sweeps: cpu, gpu or auto.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Of a fit by sweeps: how many share the study.")] = 1,
     out: Out = Path("sensitivity.json"),
 ) -> None:
     """Refit along one assumption and tell where conclusions tip.
@@ -140,7 +142,8 @@ def sensitivity(
     found = run(
         read_tree(fit, "fit"), kind,
         factors=[number("--factors", part, float) for part in words([factors])],
-        draws=draws, tune=tune, chains=chains, random_seed=random_seed, backend=backend, progress=say,
+        draws=draws, tune=tune, chains=chains, random_seed=random_seed, backend=backend,
+        device=device, devices=devices, progress=say,
     )  # fmt: skip
     found.save(out)
     show(found.tipping)

@@ -8,6 +8,7 @@ from bayesdyn.errors import FaultList
 from bayesdyn.fitting.run import SAMPLERS, Settings
 
 ENGINES = ("auto", "pymc", "jax")
+DEVICES = ("auto", "cpu", "gpu")
 MOST_SEED = 2**32
 """Seeds are below it: NumPy, nutpie and JAX all take these."""
 
@@ -16,6 +17,22 @@ def check_engine(engine: str, faults: FaultList) -> None:
     """Note an engine that there is none of."""
     if engine not in ENGINES:
         faults.add(f"engine {engine!r} is unknown", f"Use one of {', '.join(ENGINES)}")
+
+
+def check_device(device: str, devices: int, faults: FaultList) -> None:
+    """Note a kind of device that there is none of, and a number of them that is none."""
+    if device not in DEVICES:
+        faults.add(f"device {device!r} is unknown", f"Use one of {', '.join(DEVICES)}")
+    if devices < 1:
+        faults.add(f"devices is {devices}", "Use at least 1")
+
+
+def check_device_of(engine: str, device: str, devices: int, faults: FaultList) -> None:
+    """Note a device that is asked of the reference engine, which has no choice of one."""
+    if engine == "pymc" and device != "auto":
+        faults.add(f"device {device!r} is not for engine 'pymc'", 'Use engine="jax", or leave device out')
+    if engine == "pymc" and devices > 1:
+        faults.add(f"devices {devices} is not for engine 'pymc'", 'Use engine="jax", or leave devices out')
 
 
 def check_settings(settings: Settings, backend: str, faults: FaultList) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import xarray as xr
 
@@ -12,14 +12,14 @@ from bayesdyn.structure.problem import Problem
 
 MANY = 5000
 """Exchanges from which on ``auto`` sweeps, and sweeps hold states in single precision."""
+_STATES = "2"
+"""Another one wherever states stand otherwise than before: a checkpoint holds them as they stand."""
 _AGAIN = 5
 """What part of the warm-up a run of sweeps needs that begins where another one ended."""
 
 
 class Drawing(Protocol):
-    """An engine, ready to draw; ``engine`` is its name."""
-
-    engine: ClassVar[str]
+    """An engine, ready to draw."""
 
     def draw(
         self, design: Problem, problems: Iterable[Problem], settings: Sequence[Settings]
@@ -34,7 +34,6 @@ class Reference:
 
     backend: str
     progress: bool = False
-    engine: ClassVar[str] = "pymc"
 
     def draw(
         self, design: Problem, problems: Iterable[Problem], settings: Sequence[Settings]
@@ -49,7 +48,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Sweeping:
-    """Gibbs sweeps; see :func:`bayesdyn.fit` for each."""
+    """Gibbs sweeps; see :func:`bayesdyn.fit` for each.
+
+    With ``afresh`` each of several problems has chains that begin apart and a whole warm-up: where they are
+    alternatives, and not draws of one thing.
+    """
 
     measures: xr.Dataset
     until: Mapping[str, float] | None = None
@@ -57,12 +60,12 @@ class Sweeping:
     device: str = "auto"
     devices: int = 1
     progress: bool = False
-    engine: ClassVar[str] = "jax"
+    afresh: bool = False
 
     def draw(
         self, design: Problem, problems: Iterable[Problem], settings: Sequence[Settings]
     ) -> list[xr.DataTree]:
-        """Draw for each problem; the first warms up, each other goes on from there and warms up shortly.
+        """Draw for each problem; each but the first goes on from the last, and warms up shortly, or not.
 
         ``resume`` holds a folder for each of several problems.
         """
@@ -75,7 +78,7 @@ class Sweeping:
         for number, own in enumerate(settings):
             asked = Asked(
                 own.draws,
-                own.tune if number == 0 else -(-own.tune // _AGAIN),
+                own.tune if number == 0 or self.afresh else -(-own.tune // _AGAIN),
                 own.chains,
                 own.random_seed,
                 # Single precision moves no mean (docs/measured.md) and halves what a sweep reads.
@@ -94,10 +97,11 @@ class Sweeping:
                     "length of a block": str(asked.block),
                     "number of imputations": str(len(settings)),
                     "number of devices": str(self.devices),
+                    "layout of the states": _STATES,
                 }
                 asked = replace(asked, checkpoint=Checkpoint(folder, of_run))
             every.append(asked)
-        return draw_each(problems, every)
+        return draw_each(problems, every, self.afresh)
 
 
 def chosen(problem: Problem, sampler: str) -> tuple[str, Problem]:
@@ -116,6 +120,8 @@ def chosen(problem: Problem, sampler: str) -> tuple[str, Problem]:
     return "pymc", replace(problem, notes=(*problem.notes, note))
 
 
-def drawing_of(engine: str, measures: xr.Dataset, backend: str) -> Drawing:
+def refitting(engine: str, measures: xr.Dataset, backend: str, device: str, devices: int) -> Drawing:
     """Return an engine by its name, to refit with."""
-    return Sweeping(measures) if engine == "jax" else Reference(backend)
+    if engine == "jax":
+        return Sweeping(measures, device=device, devices=devices, afresh=True)
+    return Reference(backend)

@@ -8,7 +8,7 @@ from warnings import warn
 import xarray as xr
 
 from bayesdyn.errors import DataWarning, EngineError, FaultList
-from bayesdyn.fitting.asked import check_engine, check_settings
+from bayesdyn.fitting.asked import check_device, check_device_of, check_engine, check_settings
 from bayesdyn.fitting.drawing import Drawing, Reference, Sweeping, chosen
 from bayesdyn.fitting.fits import posterior_of
 from bayesdyn.fitting.propagated import fit_propagated
@@ -17,7 +17,6 @@ from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.problem import measurement_of, prepare
 from bayesdyn.structure.quantities import undefined_notes
 
-DEVICES = ("auto", "cpu", "gpu")
 IMPUTATIONS = 20
 
 
@@ -176,10 +175,7 @@ def _check_run(
             'until is not for measurement "propagated", whose draws are dealt among imputations',
             "Leave until out, and ask for draws",
         )
-    if engine == "pymc" and device != "auto":
-        faults.add(f"device {device!r} is not for engine 'pymc'", 'Use engine="jax", or leave device out')
-    if engine == "pymc" and devices > 1:
-        faults.add(f"devices {devices} is not for engine 'pymc'", 'Use engine="jax", or leave devices out')
+    check_device_of(engine, device, devices, faults)
     if engine == "jax" and sampler != "nutpie":
         faults.add(f"sampler {sampler!r} is not for engine 'jax', which sweeps", 'Use engine="pymc"')
     if until is not None and chains < 2:
@@ -198,10 +194,7 @@ def _check_run(
 
 def _check_settings(engine: str, device: str, devices: int, settings: Settings, backend: str) -> None:
     faults = FaultList()
-    if device not in DEVICES:
-        faults.add(f"device {device!r} is unknown", f"Use one of {', '.join(DEVICES)}")
-    if devices < 1:
-        faults.add(f"devices is {devices}", "Use at least 1")
+    check_device(device, devices, faults)
     check_engine(engine, faults)
     check_settings(settings, backend, faults)
     faults.raise_if_any("Cannot fit", EngineError)

@@ -10,10 +10,10 @@ from scipy.special import logsumexp
 
 from bayesdyn.artefacts import sha256_dataset
 from bayesdyn.errors import FaultList
-from bayesdyn.fitting.asked import check_engine, check_settings
+from bayesdyn.fitting.asked import check_device, check_device_of, check_engine, check_settings
 from bayesdyn.fitting.comparing import Predicted
 from bayesdyn.fitting.diagnostics import diagnose
-from bayesdyn.fitting.drawing import chosen, drawing_of
+from bayesdyn.fitting.drawing import chosen, refitting
 from bayesdyn.fitting.fits import posterior_of
 from bayesdyn.fitting.likelihood import hyperparameter_draws, likelihood_notes, scores_told
 from bayesdyn.fitting.run import Settings, assemble
@@ -35,6 +35,8 @@ def kfold(
     likelihood_draws: int = 200,
     target_accept: float = 0.9,
     backend: str = "jax",
+    device: str = "auto",
+    devices: int = 1,
     random_seed: int,
     progress: bool = False,
 ) -> Predicted:
@@ -46,7 +48,7 @@ def kfold(
 
     Parameters
     ----------
-    measures, spec, measurement, kappa, engine, draws, tune, chains, target_accept, backend
+    measures, spec, measurement, kappa, engine, draws, tune, chains, target_accept, backend, device, devices
         As in :func:`bayesdyn.fit`.
     folds
         Number of folds; as many as there are dyads leave out one at a time.
@@ -80,10 +82,12 @@ def kfold(
         faults.add(f"likelihood_draws is {likelihood_draws}", f"Use at least {chains}, one of each chain")
     asked = Settings(draws, tune, chains, random_seed, target_accept)
     check_engine(engine, faults)
-    check_settings(asked, backend, faults)
-    faults.raise_if_any("Cannot predict dyads by folds")
+    check_device(device, devices, faults)
     if engine == "auto":
         engine, problem = chosen(problem, asked.sampler)
+    check_device_of(engine, device, devices, faults)
+    check_settings(asked, backend, faults)
+    faults.raise_if_any("Cannot predict dyads by folds")
     dealing, *seeds = np.random.SeedSequence(random_seed).spawn(1 + 2 * folds)
     fold_of = deal(len(problem.dyads), folds, np.random.default_rng(dealing))
     every = measures_from(problem)
@@ -98,7 +102,8 @@ def kfold(
         training = prepare(rest, problem.spec, problem.measurement)
         sampling, evaluating = (int(seed.generate_state(1)[0]) for seed in seeds[2 * fold : 2 * fold + 2])
         settings = replace(asked, random_seed=sampling, engine=engine)
-        (tree,) = drawing_of(engine, rest, backend).draw(training, [training], [settings])
+        drawing = refitting(engine, rest, backend, device, devices)
+        (tree,) = drawing.draw(training, [training], [settings])
         fitted = assemble(tree, training, rest, settings)
         verdict = diagnose(fitted)
         posterior = posterior_of(fitted)

@@ -1,6 +1,7 @@
 """Compiled samplers kept on disk: the rater models compile for longer than they run.
 
-Only the rater models' programs are kept. Their data are arguments, so that nothing of a study is in them.
+The rater models' programs are kept, and those of the sweeps. Their data are arguments, so that no score and
+no rating of a study is in them.
 """
 
 import hashlib

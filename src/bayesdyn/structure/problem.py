@@ -112,8 +112,9 @@ class Problem:
 
     @property
     def position(self) -> np.ndarray:
-        """(N,) place of each exchange in its session, from 0."""
-        return np.arange(len(self.t)) - self.starts[self.session_of]
+        """(N,) place of each exchange in its session, from 0; whatever the sessions' numbers are."""
+        at = np.arange(len(self.t))
+        return at - np.maximum.accumulate(np.where(self.previous < 0, at, 0))
 
     @property
     def excess(self) -> np.ndarray:

@@ -11,9 +11,9 @@ import xarray as xr
 
 from bayesdyn.artefacts import check_stamp, sha256_json, stamp, write_text
 from bayesdyn.errors import ArtefactError, Fault, FaultList
-from bayesdyn.fitting.asked import check_settings
+from bayesdyn.fitting.asked import check_device, check_device_of, check_settings
 from bayesdyn.fitting.diagnostics import diagnose
-from bayesdyn.fitting.drawing import drawing_of
+from bayesdyn.fitting.drawing import Drawing, refitting
 from bayesdyn.fitting.fits import measures_of, spec_of
 from bayesdyn.fitting.run import Settings, assemble
 from bayesdyn.fitting.summaries import summary
@@ -87,6 +87,8 @@ def sensitivity(
     chains: int = 2,
     random_seed: int | None = None,
     backend: str = "jax",
+    device: str = "auto",
+    devices: int = 1,
     naive: xr.DataTree | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Sensitivity:
@@ -109,6 +111,8 @@ def sensitivity(
         Default: the fit's own.
     backend
         As in :func:`bayesdyn.fit`, of the reference engine.
+    device, devices
+        As in :func:`bayesdyn.fit`, of the sweeps.
     naive
         The same model fitted to the same measures with ``measurement="none"``: it is then factor 0, and is
         not run again.
@@ -143,9 +147,12 @@ def sensitivity(
     rate = json.loads(fit.attrs["settings"])["target_accept"]
     settings = Settings(draws, tune, chains, seed, rate, engine=fit.attrs["engine"])
     check_settings(settings, backend, faults)
+    check_device(device, devices, faults)
+    check_device_of(settings.engine, device, devices, faults)
     faults.raise_if_any("Cannot sweep")
     fits = {1.0: fit} | ({} if naive is None else {0.0: naive})
-    fits |= _refits(fit, sorted(set(factors) - set(fits)), settings, backend, progress)
+    drawing = refitting(settings.engine, measures_of(fit), backend, device, devices)
+    fits |= _refits(fit, sorted(set(factors) - set(fits)), settings, drawing, progress)
     rows, paths = [], []
     for factor in sorted(set(factors)):
         rows.append(_row(_alternative(factor), factor, fits[factor]))
@@ -158,31 +165,29 @@ def _refits(
     fit: xr.DataTree,
     factors: Sequence[float],
     settings: Settings,
-    backend: str,
+    drawing: Drawing,
     progress: Callable[[str], None] | None,
 ) -> dict[float, xr.DataTree]:
     """Return refits by factor; all with error are of one design, and are drawn by one compiled program."""
     spec, measures, found = spec_of(fit), measures_of(fit), dict[float, xr.DataTree]()
-    drawing = drawing_of(settings.engine, measures, backend)
-    for group in ([0.0] if 0 in factors else [], [factor for factor in factors if factor]):
-        problems = {
-            factor: prepare(measures, spec, fit.attrs["measurement"], error_factor=factor)
-            if factor
-            else prepare(measures, spec, "none")
-            for factor in group
-        }
 
-        def told(problems: dict[float, Problem] = problems) -> Iterator[Problem]:
-            for factor, problem in problems.items():
-                if progress:
-                    progress(_alternative(factor))
-                yield problem
+    def problem_of(factor: float) -> Problem:
+        if not factor:
+            return prepare(measures, spec, "none")
+        return prepare(measures, spec, fit.attrs["measurement"], error_factor=factor)
 
-        if problems:
-            design = next(iter(problems.values()))
-            trees = drawing.draw(design, told(), [settings] * len(problems))
-            both = zip(problems.items(), trees, strict=True)
-            found |= {factor: assemble(tree, problem, measures, settings) for (factor, problem), tree in both}
+    def told(group: Sequence[float]) -> Iterator[Problem]:
+        # One by one: a corpus would stand in memory as often.
+        for factor in group:
+            if progress:
+                progress(_alternative(factor))
+            yield problem_of(factor)
+
+    for group in ([factor for factor in factors if not factor], [factor for factor in factors if factor]):
+        if group:
+            trees = drawing.draw(problem_of(group[0]), told(group), [settings] * len(group))
+            both = zip(group, trees, strict=True)
+            found |= {factor: assemble(tree, problem_of(factor), measures, settings) for factor, tree in both}
     return found
 
 

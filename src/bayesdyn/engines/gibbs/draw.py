@@ -44,10 +44,11 @@ def draw_gibbs(problem: Problem, asked: Asked) -> xr.DataTree:
     return draw_each([problem], [asked])[0]
 
 
-def draw_each(problems: Iterable[Problem], asked: Sequence[Asked]) -> list[xr.DataTree]:
+def draw_each(problems: Iterable[Problem], asked: Sequence[Asked], afresh: bool = False) -> list[xr.DataTree]:
     """Draw from the posteriors of problems of one design, which differ in their scores and errors only.
 
-    Groups and names as :func:`.pymc_engine.draw` gives them. Each run begins where the one before ended.
+    Groups and names as :func:`.pymc_engine.draw` gives them. Each run begins where the one before ended, or
+    ``afresh``; one program draws all whose blocks are of one length.
 
     The attributes of ``sample_stats`` say how long this process compiled and sampled, in seconds, and on what
     kind and number of devices, in what precision: the draws of a seed go with these.
@@ -67,7 +68,7 @@ def draw_each(problems: Iterable[Problem], asked: Sequence[Asked]) -> list[xr.Da
         faults.raise_if_any(f'engine="jax" cannot fit model {problem.spec.name!r}', EngineError)
         sweep, shards = sweep_on(own.device, own.devices, problem, own.dtype)
         with on_device(own.device), kept_on_disk():
-            run = _Run(sweep, own, shards, before)
+            run = _Run(sweep, own, shards, before, afresh)
             run.run()
             trees.append(run.tree())
         before = run
@@ -78,9 +79,14 @@ class _Run:
     """A run of chains: each of them does a block, then all are looked at together."""
 
     def __init__(
-        self, sweep: Sweep, asked: Asked, shards: Shards | None = None, before: "_Run | None" = None
+        self,
+        sweep: Sweep,
+        asked: Asked,
+        shards: Shards | None = None,
+        before: "_Run | None" = None,
+        afresh: bool = False,
     ) -> None:
-        """Stand where chains begin: where those of the run before ended, if there was one."""
+        """Stand where chains begin: where those of the run before ended, if there was one, or afresh."""
         self.sweep, self.asked, self.block, self.shards = sweep, asked, asked.block, shards
         # A processor takes chains on cores of their own; other devices take one program of them all.
         self.together = device_in_use().platform != "cpu" or shards is not None
@@ -89,9 +95,10 @@ class _Run:
         self.states = [start(sweep, asked.random_seed, chain, bring) for chain in range(asked.chains)]
         self.program: Block | None = None
         if before is not None:
+            self.program = before.program if before.block == self.block else None
+        if before is not None and not afresh:
             ends = zip(self.states, before.states, strict=True)
             self.states = [end._replace(key=begin.key) for begin, end in ends]
-            self.program = before.program if before.block == self.block else None
         latent = bool(sweep.states.moved)
         whole = None if shards is None else shards.held_by_all
         sums = jax.jit(lambda columns, rows: sweep.at(rows).sums(columns, rows), out_shardings=whole)

@@ -273,7 +273,7 @@ class Integrated:
         return value + scored.beside, slopes
 
     def scored(self, unknowns: Unknowns, rows: Rows) -> Rows:
-        """Return the constants of the exchanges with the construct's scores at the unknowns."""
+        """Return the rows with the construct's scores at the unknowns."""
         return self.measured.scored(self.measured.of(unknowns), rows).rows
 
     def _log_prior(self, point: Point, unknowns: Unknowns) -> jax.Array:

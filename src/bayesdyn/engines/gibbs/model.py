@@ -1,4 +1,4 @@
-"""A problem as the constants of the sweeps, and the functions of the unknowns that all blocks share."""
+"""A problem as the sweeps take it, and the functions of the unknowns that all blocks share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ from bayesdyn.engines.raters import Ratings
 
 
 class Rows(NamedTuple):
-    """Constants of the exchanges, in lanes: T steps of L lanes.
+    """What is given of a study, exchanges in lanes: T steps of L lanes.
 
     Attributes
     ----------
