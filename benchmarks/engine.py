@@ -100,7 +100,7 @@ def traffic(told: dict[str, float], exchanges: int) -> dict[str, float]:
     """Return what a sweep moves and computes, beside what the machine moves: from memory, and in caches."""
     moved = told["bytes"] / told["seconds"]
     # A sweep walks through arrays of one number an exchange.
-    fast, slow = bandwidth(4 * exchanges), bandwidth(400_000_000)
+    fast, slow = bandwidth(4 * exchanges), bandwidth(128_000_000)
     return {
         "sweep_mb": told["bytes"] / 1e6, "sweep_mflop": told["flops"] / 1e6, "mb_per_second": moved / 1e6,
         "bandwidth_of_such_arrays": fast / 1e6, "bandwidth_of_memory": slow / 1e6, "share": moved / fast,
