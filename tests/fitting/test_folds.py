@@ -165,6 +165,8 @@ def test_too_many_folds_are_refused():
     measures, spec = simulated()
     with pytest.raises(InputError, match="2 to 12"):
         bd.kfold(measures, spec, folds=13, random_seed=1)
+    with pytest.raises(InputError, match="device 'cpu' is not for engine 'pymc'"):
+        bd.kfold(measures, spec, folds=2, device="cpu", random_seed=1)
 
 
 @pytest.mark.slow

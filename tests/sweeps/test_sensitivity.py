@@ -53,10 +53,14 @@ def test_it_survives_its_file(tmp_path):
 def test_refusals_are_gathered():
     fit, _, _ = synthetic_fit("none")
     with pytest.raises(InputError) as caught:
-        bd.sensitivity(fit, kind="halo", factors=(1,), random_seed=10**20, backend="stan")
+        bd.sensitivity(
+            fit, kind="halo", factors=(1,), random_seed=10**20, backend="stan", device="tpu", devices=0
+        )
     message = str(caught.value)
     assert "halo" in message
     assert "two different numbers" in message
     assert "no measurement error" in message
     assert f"random_seed is {10**20}" in message
     assert "backend 'stan' is unknown" in message
+    assert "device 'tpu' is unknown" in message
+    assert "devices is 0" in message
