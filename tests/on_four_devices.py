@@ -111,6 +111,25 @@ def fitted(folder: Path) -> dict[str, object]:
     }
 
 
+def unlike() -> dict[str, float]:
+    """Return how far four devices are from one, each in its own layout, where no state is drawn."""
+    terms = "age + lag(age, 2) + lag(disclosure, 2) + lag(disclosure) + (1 | dyad) + (1 | session)"
+    spec = bd.load_model(TINY.replace("lag(disclosure)", terms))
+    lengths = (*LENGTHS, 8)
+    whole, _ = bd.simulate(
+        spec, dyads=6, sessions=2, exchanges=max(lengths), random_seed=2, covariates={"age": "normal"}
+    )
+    kept = np.concatenate([np.arange(max(lengths)) < length for length in lengths])
+    one, four = (
+        bd.fit(
+            whole.isel(exchange=kept), spec, measurement="none", engine="jax", draws=SWEEPS, tune=SWEEPS,
+            chains=CHAINS, device="cpu", random_seed=3, devices=devices,
+        )["posterior"]
+        for devices in (1, 4)
+    )  # fmt: skip
+    return {str(name): float(np.abs(one[name] - four[name]).max()) for name in one.data_vars}
+
+
 def _plain(leaf) -> np.ndarray:
     is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return np.asarray(jax.random.key_data(leaf) if is_key else leaf, float)
@@ -123,4 +142,4 @@ def _largest(values: np.ndarray) -> float:
 if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
     warnings.simplefilter("ignore")
-    json.dump(compared() | fitted(Path(sys.argv[1])), sys.stdout)
+    json.dump(compared() | fitted(Path(sys.argv[1])) | {"unlike": unlike()}, sys.stdout)

@@ -26,7 +26,7 @@ from gibbs_oracle import reference_density
 
 def drawn_places(sweep):
     """Return 1 at the states (C, T, L) that are drawn: not at scores taken as they are."""
-    fixed = sweep.lanes.laid_flags(fixed_of(sweep.problem))
+    fixed = sweep.lanes.laid(fixed_of(sweep.problem))
     return 1.0 * (sweep.lanes.filled & ~fixed)
 
 

@@ -149,6 +149,13 @@ def test_sweeps_on_four_devices_are_those_on_one(found):
     assert len(found["far"]) > 20
 
 
+def test_where_no_state_is_drawn_four_devices_draw_as_one_in_its_own_layout(found):
+    """Covariates, lags of two, effects of dyads and sessions: numbers of sessions differ between the two."""
+    assert {"path", "dyad_effects", "session_effects"} <= set(found["unlike"])
+    far = {name: far for name, far in found["unlike"].items() if not far < 1e-6}
+    assert not far
+
+
 def test_no_device_holds_the_lanes_of_another(found):
     chains, constructs, steps, lanes = found["states"]
     assert lanes % 4 == 0

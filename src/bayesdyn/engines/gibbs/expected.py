@@ -86,9 +86,9 @@ class Products:
         far, apart = range(len(weighted.moving)), (moments.second, *moments.cross)
         mean, product = _kept(
             (
-                [later * _before(moments.mean, k) for k in far],
+                [later * before(moments.mean, k) for k in far],
                 # E[x_{t-j} x_{t-k}], k up to j.
-                [[later * _before(apart[j - k], k) for k in range(j + 1)] for j in far],
+                [[later * before(apart[j - k], k) for k in range(j + 1)] for j in far],
             )
         )
         self.weighted = weighted
@@ -115,10 +115,6 @@ class Products:
     def _of(self, back: int | None, w: int) -> list[tuple[jax.Array, jax.Array | None]]:
         parts = zip((self.weighted.rest, *self.weighted.moving), self.times[back], strict=True)
         return [(part[w], times) for part, times in parts if w in part]
-
-
-def _before(values: jax.Array, steps: int) -> jax.Array:
-    return before(values, steps) if steps else values
 
 
 def _by_lane(part: jax.Array, times: jax.Array | None) -> jax.Array:

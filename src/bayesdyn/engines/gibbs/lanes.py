@@ -41,14 +41,10 @@ class Lanes:
         """Return the index of the sessions' first exchanges."""
         return self.start[0], self.start[1]
 
-    def laid(self, values: NDArray[np.float64], idle: float = 0.0) -> NDArray[np.float64]:
-        """Return values (N, ...) in lanes, exchanges last: (..., T, L)."""
+    def laid[T: np.generic](self, values: NDArray[T]) -> NDArray[T]:
+        """Return values (N, ...) in lanes, exchanges last: (..., T, L); 0, or False, where idle."""
         spread = np.moveaxis(values[self.exchange], (0, 1), (-2, -1))
-        return np.where(self.filled, spread, idle)
-
-    def laid_flags(self, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return flags (N, ...) in lanes, exchanges last: (..., T, L); False where idle."""
-        return np.moveaxis(values[self.exchange], (0, 1), (-2, -1)) & self.filled
+        return np.where(self.filled, spread, np.zeros((), values.dtype))
 
 
 def lay(session_of: NDArray[np.int64], dealt: Dealt | None = None) -> Lanes:
@@ -122,6 +118,8 @@ def _filled_lanes(length: NDArray[np.int64], steps: int) -> list[list[int]]:
 
 def before(values: jax.Array, steps: int = 1) -> jax.Array:
     """Return (..., T, L) moved on by so many steps, fewer than T: what stands at an exchange before."""
+    if not steps:
+        return values
     return jnp.concatenate([jnp.zeros_like(values[..., :steps, :]), values[..., :-steps, :]], axis=-2)
 
 

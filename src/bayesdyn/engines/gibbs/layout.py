@@ -101,13 +101,13 @@ def _places_of(problem: Problem, layout: Layout, bring: Bringing) -> Places:
     used = lanes.filled if len(lanes.session) > 1 else lanes.filled.any(axis=0, keepdims=True)
     step, lane = lanes.start
     place, fixed = lanes.place[packing.exchange], fixed_of(problem)
-    pattern = lanes.laid(rated_patterns(problem)[1].astype(float)) if errors_correlate(problem) else None
+    pattern = lanes.laid(rated_patterns(problem)[1]) if errors_correlate(problem) else None
     return Places(
         session=bring.by_lane(np.where(used, lanes.session % each, 0).astype(np.int32)),
         step=bring.by_session(np.pad(step, missing).astype(np.int32)),
         lane=bring.by_session(np.pad(lane % wide, missing, constant_values=wide).astype(np.int32)),
         filled=bring.by_lane(lanes.filled),
-        fixed=bring.by_lane(lanes.laid_flags(fixed)) if fixed.any() else None,
+        fixed=bring.by_lane(lanes.laid(fixed)) if fixed.any() else None,
         pattern=None if pattern is None else bring.by_lane(pattern.astype(np.int32)),
         chunk=bring.by_session((place // every * wide + place % wide).astype(np.int32)),
         used=bring.by_session(packing.filled),
