@@ -12,7 +12,7 @@ import bayesdyn as bd
 from bayesdyn.engines.gibbs import coefficients, spreads
 from bayesdyn.engines.gibbs.block import start
 from bayesdyn.engines.gibbs.coefficients import Coefficients
-from bayesdyn.engines.gibbs.covariances import with_effects_out
+from bayesdyn.engines.gibbs.covariances import inverse_of, with_effects_out
 from bayesdyn.engines.gibbs.expansion import obstacles
 from bayesdyn.engines.gibbs.group_effects import GroupEffects
 from bayesdyn.engines.gibbs.lanes import before
@@ -132,18 +132,19 @@ def test_covariances_move_on_the_reference_density_with_effects_integrated_out(c
 
 
 def test_effects_are_drawn_given_all_else_as_it_is_then(case, monkeypatch):
-    """Their covariance's move may move effects of all blocks, before any of them is drawn."""
+    """Their covariance's move may move effects of all blocks; then every block is drawn after another."""
     sweep, rows, unknowns, states, _ = case
     given, blocks = sweep.sums(sweep.columns(states), rows), sweep.coefficients
     precisions, drawn = sweep.precisions(sweep.factors(unknowns)), []
     draw = Coefficients.draw_effects
 
-    def draw_effects(self, key, name, block, seen, unknowns, *rest):
+    def draw_effects(self, key, name, block, now, unknowns, known):
         again = blocks.of_effects(name, block, unknowns, given, precisions)
-        for one, other in zip(seen, again, strict=True):
+        inverse = inverse_of(sweep.factors(unknowns)[name])
+        for one, other in zip(known, blocks.known(name, block, again, unknowns, inverse), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
         drawn.append(name)
-        return draw(self, key, name, block, seen, unknowns, *rest)
+        return draw(self, key, name, block, now, unknowns, known)
 
     monkeypatch.setattr(Coefficients, "draw_effects", draw_effects)
     for name in sweep.model.groups:

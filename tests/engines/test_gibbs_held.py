@@ -9,7 +9,7 @@ from scipy.linalg import block_diag
 from bayesdyn.engines.gibbs import gaussian, shifts
 from bayesdyn.engines.gibbs.block import start
 from bayesdyn.engines.gibbs.covariances import inverse_of
-from bayesdyn.engines.gibbs.gaussian import Held, Quadratic, draw_held
+from bayesdyn.engines.gibbs.gaussian import Held, Quadratic, draw_across, draw_held
 from bayesdyn.engines.gibbs.sweep import Sweep
 from gibbs_cases import MODEL, known_problem
 
@@ -47,6 +47,31 @@ def test_held_draws_are_those_of_the_conditional_normal(monkeypatch):
     root = np.array(drawn[1:]).T - drawn[0][:, None]
     np.testing.assert_allclose(drawn[0], mean + gain @ (total - sums @ mean), atol=1e-10)
     np.testing.assert_allclose(root @ root.T, covariance - gain @ sums @ covariance, atol=1e-10)
+
+
+def test_draws_across_are_of_their_normals_and_lean_away(monkeypatch):
+    """Noise is a z + b e with a^2 + b^2 = 1, e fresh, whatever normals z was of."""
+    size, rng = 3, np.random.default_rng(4)
+    halves = rng.standard_normal((2, size, size))
+    with jax.enable_x64(True):
+        before, after = (jnp.asarray(half @ half.T + 0.5 * np.eye(size)) for half in halves)
+        now, known = (Quadratic(a, jnp.asarray(rng.standard_normal(size))) for a in (before, after))
+        mean, spread = jnp.linalg.solve(now.precision, now.linear), jnp.linalg.cholesky(now.precision)
+
+        def drawn(noise, fresh):
+            monkeypatch.setattr(gaussian.jax.random, "normal", lambda *_: jnp.asarray(fresh))
+            values = mean + jnp.linalg.solve(spread.T, jnp.asarray(noise))
+            return np.asarray(draw_across(jax.random.key(0), now, values, known))
+
+        middle = drawn(np.zeros(size), np.zeros(size))
+        by_old = np.stack([drawn(e, np.zeros(size)) - middle for e in np.eye(size)], axis=1)
+        by_fresh = np.stack([drawn(np.zeros(size), e) - middle for e in np.eye(size)], axis=1)
+        covariance = np.linalg.inv(known.precision)
+        np.testing.assert_allclose(middle, covariance @ known.linear, atol=1e-10)
+        np.testing.assert_allclose(by_old @ by_old.T + by_fresh @ by_fresh.T, covariance, atol=1e-10)
+        leaning = np.linalg.cholesky(known.precision).T @ by_old
+        np.testing.assert_allclose(leaning, leaning[0, 0] * np.eye(size), atol=1e-10)
+        assert -0.7 < leaning[0, 0] < -0.3
 
 
 @pytest.fixture(scope="module")

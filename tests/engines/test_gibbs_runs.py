@@ -364,8 +364,22 @@ def test_chains_of_one_program_draw_as_chains_on_cores_of_their_own(measures, mo
 
 def test_chains_of_one_program_learn_the_metrics_of_chains_apart(measures):
     """Eleven sweeps of warm-up, the last of which looks at the curvature."""
+    both_ways_learn_alike(Sweep(prepare(measures, bd.load_model(TINY), "known")))
+
+
+def test_covariances_of_many_groups_learn_a_metric():
+    """A hundred sessions tell of one variance; fewer are too few."""
+    spec = bd.load_model("[model]\nname = 'many'\npaths = 'disclosure ~ lag(disclosure) + (1 | session)'\n")
+    measures, _ = bd.simulate(spec, dyads=50, sessions=2, exchanges=3, random_seed=2)
+    sweep = Sweep(prepare(measures, spec, "known"))
+    assert "session scaled" in sweep.begin_metric()
+    both_ways_learn_alike(sweep)
+    few = measures.isel(exchange=slice(3, None))
+    assert "session scaled" not in Sweep(prepare(few, spec, "known")).begin_metric()
+
+
+def both_ways_learn_alike(sweep):
     jax.config.update("jax_enable_x64", True)
-    sweep = Sweep(prepare(measures, bd.load_model(TINY), "known"))
     states, rows = [start(sweep, 3, chain) for chain in range(2)], sweep.rows()
     warm = jnp.array(True)
     both = jax.tree.map(lambda *chains: jnp.stack(chains), *states)

@@ -12,8 +12,8 @@ from bayesdyn.structure.problem import Problem
 
 MANY = 5000
 """Exchanges from which on ``auto`` sweeps, and sweeps hold states in single precision."""
-_STATES = "2"
-"""Another one wherever states stand otherwise than before: a checkpoint holds them as they stand."""
+_STATES = "3"
+"""Another one wherever states or metrics stand otherwise than before: a checkpoint holds both so."""
 _AGAIN = 5
 """What part of the warm-up a run of sweeps needs that begins where another one ended."""
 

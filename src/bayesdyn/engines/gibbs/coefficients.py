@@ -15,6 +15,7 @@ from bayesdyn.engines.gibbs.gaussian import (
     Quadratic,
     by_session,
     draw,
+    draw_across,
     draw_held,
 )
 from bayesdyn.engines.gibbs.model import Effects, Law, Model, Unknowns
@@ -227,23 +228,27 @@ class Coefficients:
         shares, places = inside
         return Held(shares, places, shares @ unknowns.effects[name][:, block[places]])
 
-    def draw_effects(
-        self,
-        key: jax.Array,
-        name: str,
-        block: Indices,
-        seen: Quadratic,
-        unknowns: Unknowns,
-        inverse: jax.Array,
-    ) -> Unknowns:
-        """Draw a block of effects; ``inverse`` (E, E) is that of their covariance."""
-        held = self.held(name, block, unknowns)
+    def known(
+        self, name: str, block: Indices, seen: Quadratic, unknowns: Unknowns, inverse: jax.Array
+    ) -> Quadratic:
+        """Return what is known of a block of effects given the others.
+
+        ``inverse`` (E, E) is that of their covariance.
+        """
         effect = unknowns.effects[name]
         rest = np.setdiff1d(np.arange(effect.shape[1]), block)
-        total = Quadratic(
-            seen.precision + inverse[block][:, block], seen.linear - effect[:, rest] @ inverse[rest][:, block]
-        )
-        drawn = draw(key, total) if held is None else draw_held(key, total, held)
+        linear = seen.linear - effect[:, rest] @ inverse[rest][:, block]
+        return Quadratic(seen.precision + inverse[block][:, block], linear)
+
+    def draw_effects(
+        self, key: jax.Array, name: str, block: Indices, now: Quadratic, unknowns: Unknowns, known: Quadratic
+    ) -> Unknowns:
+        """Draw a block of effects, of which this is known; ``now`` was when they were drawn."""
+        held, effect = self.held(name, block, unknowns), unknowns.effects[name]
+        if held is None:
+            drawn = draw_across(key, now, effect[:, block], known)
+        else:
+            drawn = draw_held(key, known, held)
         effects = {**unknowns.effects, name: effect.at[:, block].set(drawn)}
         return unknowns._replace(effects=effects)
 

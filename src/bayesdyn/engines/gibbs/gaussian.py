@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from bayesdyn.engines.gibbs.model import Law
 from bayesdyn.engines.gibbs.sums import Sums
 
+_LEAN = 0.5
+"""Correlation, taken negative, of the noise before and after; 0 would be fresh noise."""
+
 
 class Precisions(NamedTuple):
     """Inverse covariances (V, V) of innovations and of starts."""
@@ -86,7 +89,27 @@ def _flat(values: jax.Array, kept: int) -> jax.Array:
 
 def draw(key: jax.Array, quadratic: Quadratic) -> jax.Array:
     """Return draws (..., K) of the normals with these log densities."""
-    return _drawn(key, quadratic, jnp.linalg.cholesky(quadratic.precision))
+    return _at(_fresh(key, quadratic), quadratic, jnp.linalg.cholesky(quadratic.precision))
+
+
+def draw_across(key: jax.Array, now: Quadratic, values: jax.Array, quadratic: Quadratic) -> jax.Array:
+    """Return draws (..., K) of normals that lean to the other side of the means from present values.
+
+    So a chain in which others follow the values, and these the others, forgets sooner (over-relaxation: Adler
+    1981, Phys. Rev. D 23, 2901-2904). It is the noise that leans: standard normals, whatever normals the
+    present values are of.
+
+    Parameters
+    ----------
+    now, values
+        Log densities of the normals that the present values are of, and these.
+    quadratic
+        Log densities of the normals that are drawn from.
+    """
+    factor = jnp.linalg.cholesky(now.precision)
+    noise = jnp.einsum("...ji,...j->...i", factor, values) - _solved(factor, now.linear)
+    noise = -_LEAN * noise + (1 - _LEAN**2) ** 0.5 * _fresh(key, quadratic)
+    return _at(noise, quadratic, jnp.linalg.cholesky(quadratic.precision))
 
 
 def draw_held(key: jax.Array, quadratic: Quadratic, held: Held) -> jax.Array:
@@ -96,7 +119,7 @@ def draw_held(key: jax.Array, quadratic: Quadratic, held: Held) -> jax.Array:
     Held 2005, Gaussian Markov Random Fields, equation 2.30).
     """
     factor = jnp.linalg.cholesky(quadratic.precision)
-    drawn = _drawn(key, quadratic, factor)
+    drawn = _at(_fresh(key, quadratic), quadratic, factor)
     half = jax.lax.linalg.triangular_solve(
         factor, jnp.broadcast_to(jnp.eye(factor.shape[-1]), factor.shape), left_side=True, lower=True
     )
@@ -105,9 +128,17 @@ def draw_held(key: jax.Array, quadratic: Quadratic, held: Held) -> jax.Array:
     return drawn + held.weights[:, None] * (covariances[:, :, held.places] @ missing)
 
 
-def _drawn(key: jax.Array, quadratic: Quadratic, factor: jax.Array) -> jax.Array:
-    noise = jax.random.normal(key, quadratic.linear.shape, quadratic.linear.dtype)
-    half = jax.lax.linalg.triangular_solve(factor, quadratic.linear[..., None], left_side=True, lower=True)
+def _fresh(key: jax.Array, quadratic: Quadratic) -> jax.Array:
+    return jax.random.normal(key, quadratic.linear.shape, quadratic.linear.dtype)
+
+
+def _solved(factor: jax.Array, values: jax.Array) -> jax.Array:
+    return jax.lax.linalg.triangular_solve(factor, values[..., None], left_side=True, lower=True)[..., 0]
+
+
+def _at(noise: jax.Array, quadratic: Quadratic, factor: jax.Array) -> jax.Array:
+    """Return the values of the normals at noise (..., K); ``factor`` is that of their precision."""
+    half = _solved(factor, quadratic.linear) + noise
     return jax.lax.linalg.triangular_solve(
-        factor, half + noise[..., None], left_side=True, lower=True, transpose_a=True
+        factor, half[..., None], left_side=True, lower=True, transpose_a=True
     )[..., 0]

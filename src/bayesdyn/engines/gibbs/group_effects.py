@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
 
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.coefficients import Coefficients
@@ -15,6 +18,9 @@ from bayesdyn.engines.gibbs.model import Unknowns
 from bayesdyn.engines.gibbs.places import Dealt, apart
 from bayesdyn.engines.gibbs.spreads import SpreadPrior
 from bayesdyn.engines.gibbs.sums import Sums
+
+_MANY, _FOR_EACH = 100, 8
+"""Groups, in all and for each number of a covariance, from which on what they tell of it is near a normal."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,11 @@ class GroupEffects:
         """Return the unknowns with other effects and another covariance, and the latter's inverse (E, E).
 
         Where all effects of a group are drawn together, they are integrated out of the covariance's density,
-        and redrawn at once; else their noise is held: the other of the two in an interweaving (Yu & Meng
-        2011, J. Comput. Graph. Stat. 20, 531-570).
+        and redrawn at once. What is kept of what they were is their noise, which is independent of the
+        covariance (:func:`.gaussian.draw_across`). Else the noise is held: the other of the two in an
+        interweaving (Yu & Meng 2011, J. Comput. Graph. Stat. 20, 531-570).
         """
-        blocks = self.coefficients.effect_blocks(self.name)
+        blocks = self._blocks
         if len(blocks) > 1:
             # It moves all effects: what sessions say of one block given the others is looked at after it.
             unknowns = self._noise_held(unknowns, given, precisions, move)
@@ -52,17 +59,39 @@ class GroupEffects:
         for block in blocks:
             seen = self.coefficients.of_effects(self.name, block, unknowns, given, precisions)
             seen = apart(seen, self.dealt)
+            now = known = self.coefficients.known(self.name, block, seen, unknowns, inverse)
             if len(blocks) == 1:
                 held = self.coefficients.held(self.name, block, unknowns)
                 slope_at = partial(with_effects_out, size=self.size, prior=self.prior, seen=seen, held=held)
                 unknowns = self._moved(unknowns, slope_at, move)
                 inverse = self._inverse(unknowns)
-            unknowns = self.coefficients.draw_effects(next(keys), self.name, block, seen, unknowns, inverse)
+                known = self.coefficients.known(self.name, block, seen, unknowns, inverse)
+            unknowns = self.coefficients.draw_effects(next(keys), self.name, block, now, unknowns, known)
         return unknowns, inverse
+
+    @property
+    def begin_metric(self) -> dict[str, jax.Array]:
+        """Return the metric that its move begins with, by the move's name, where one is learnt.
+
+        That is where effects are integrated out of the density and groups are many: it is near a normal,
+        which one long step crosses.
+        """
+        size, groups = spreads.length(self.size), self.coefficients.model.effect_counts[self.name][0]
+        many = groups >= max(_MANY, _FOR_EACH * size)
+        return {self.move: groups * jnp.eye(size)} if many and len(self._blocks) == 1 else {}
+
+    @property
+    def _blocks(self) -> list[NDArray[np.int64]]:
+        return self.coefficients.effect_blocks(self.name)
+
+    @property
+    def move(self) -> str:
+        """Return the name of the move of its covariance."""
+        return f"{self.name} scaled"
 
     def _moved(self, unknowns: Unknowns, slope_at: SlopeAt, move: Move) -> Unknowns:
         point, count = unknowns.factors[self.name], len(unknowns.effects[self.name])
-        moved = move(f"{self.name} scaled", slope_at, point, count)
+        moved = move(self.move, slope_at, point, count)
         return unknowns._replace(factors={**unknowns.factors, self.name: moved})
 
     def _noise_held(self, unknowns: Unknowns, given: Sums, precisions: Precisions, move: Move) -> Unknowns:

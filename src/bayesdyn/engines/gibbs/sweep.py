@@ -14,7 +14,7 @@ from bayesdyn.engines.gibbs.covariances import by_scatter, inverse_of
 from bayesdyn.engines.gibbs.facts import Facts
 from bayesdyn.engines.gibbs.gaussian import Precisions
 from bayesdyn.engines.gibbs.group_effects import GroupEffects
-from bayesdyn.engines.gibbs.hamiltonian import SlopeAt, hamiltonian
+from bayesdyn.engines.gibbs.hamiltonian import TWO_STAGE, SlopeAt, hamiltonian, whitener
 from bayesdyn.engines.gibbs.integrated import Integrated
 from bayesdyn.engines.gibbs.lanes import Lanes, lay
 from bayesdyn.engines.gibbs.layout import ONE_DEVICE, Bringing, Layout, rows_of, spread_priors, states_of
@@ -30,7 +30,7 @@ from bayesdyn.engines.gibbs.term_parts import changed, means_of, parts_of
 from bayesdyn.structure.problem import Problem
 
 type Curvature = dict[str, jax.Array]
-"""Curvature of the integrated moves' densities, by construct: what their metric is learnt from."""
+"""Curvature of densities, by the names of moves: what their metric is learnt from."""
 
 
 class State(NamedTuple):
@@ -107,7 +107,7 @@ class Sweep:
     @cached_property
     def moves(self) -> tuple[str, ...]:
         """Return the names of the Hamiltonian moves."""
-        scaled = (f"{name} scaled" for name in self.model.groups)
+        scaled = (effects.move for effects in self.group_effects.values())
         return (*self.priors, *scaled, *(_moves_of(name) for name in self.integrated))
 
     @cached_property
@@ -116,6 +116,14 @@ class Sweep:
         moved = self.states.moved if self.noisy else ()
         return {
             self.problem.constructs[c]: Integrated(self.model, self.states, c, self.priors) for c in moved
+        }
+
+    @cached_property
+    def group_effects(self) -> dict[str, GroupEffects]:
+        """Return the updates of groups' effects by kind of group."""
+        return {
+            name: GroupEffects(self.coefficients, name, *self.priors[name], self.dealt)
+            for name in self.model.groups
         }
 
     def rows(self, bring: Bringing = ONE_DEVICE) -> Rows:
@@ -153,8 +161,12 @@ class Sweep:
         return sums(self.model.expansion, self.model.own, columns, rows)
 
     def begin_metric(self) -> dict[str, jax.Array]:
-        """Return the metric of the integrated moves as if all states were known, which is too tight."""
-        return {name: len(self.problem.t) * jnp.eye(one.size) for name, one in self.integrated.items()}
+        """Return the metrics that are learnt, as if all that is integrated out were known: too tight."""
+        count = len(self.problem.t)
+        found = {_moves_of(name): count * jnp.eye(one.size) for name, one in self.integrated.items()}
+        for effects in self.group_effects.values():
+            found |= effects.begin_metric
+        return found
 
     def __call__(
         self, state: State, rows: Rows, given: Sums | None, probe: jax.Array
@@ -166,7 +178,7 @@ class Sweep:
         given
             The sums where no state is latent.
         probe
-            Whether the integrated moves look at the curvature of their densities.
+            Whether moves whose metrics are learnt look at the curvature of their densities.
         """
         key, of_states, of_rest = jax.random.split(state.key, 3)
         unknowns, states, chances, curvature = state.unknowns, state.states, {}, {}
@@ -174,8 +186,8 @@ class Sweep:
             unknowns, columns, chances, curvature = self._latent(of_states, state, rows, probe)
             given = self.sums(columns, rows)
             states = jnp.stack(columns.now)
-        unknowns, accepted = self._rest(of_rest, unknowns, given, state.steps)
-        chances = chances | accepted
+        unknowns, accepted, looked = self._rest(of_rest, unknowns, given, state.steps, probe)
+        chances, curvature = chances | accepted, curvature | looked
         every = jnp.stack([chances[name] for name in self.moves])
         # Effects are most of what is kept, and are kept as precisely as the states.
         effects = {name: effect.astype(self.dtype) for name, effect in unknowns.effects.items()}
@@ -210,10 +222,10 @@ class Sweep:
                 one, step = self.integrated[name], state.steps.log_step[self.moves.index(_moves_of(name))]
                 parts = parts_of(model, c, one.free, means, columns, rows)
                 density = one.density(unknowns, precisions.later, change, parts, columns, rows)
-                metric = state.steps.metric[name]
+                metric = state.steps.metric[_moves_of(name)]
                 unknowns, far, moved = one.move(of_move, unknowns, density, metric, jnp.exp(step), probe)
                 change, rows = changed(change, parts, far, rows.later), one.scored(unknowns, rows)
-                chances[_moves_of(name)], curvature[name] = moved.chance, moved.curvature
+                chances[_moves_of(name)], curvature[_moves_of(name)] = moved.chance, moved.curvature
                 law, precisions = law_of(unknowns), self.precisions(self.factors(unknowns))
             errors = moves.errors(c, self.kappa(unknowns), columns, rows)
             # Barriers: XLA would else fuse what makes an array into each of its uses, and make it many times.
@@ -224,17 +236,23 @@ class Sweep:
         return unknowns, columns, chances, curvature
 
     def _rest(
-        self, key: jax.Array, unknowns: Unknowns, given: Sums, steps: Steps
-    ) -> tuple[Unknowns, dict[str, jax.Array]]:
+        self, key: jax.Array, unknowns: Unknowns, given: Sums, steps: Steps, probe: jax.Array
+    ) -> tuple[Unknowns, dict[str, jax.Array], Curvature]:
         """Draw everything but the states, given their cross-products."""
         blocks, names = self.coefficients, list(self.model.groups)
         keys = iter(jax.random.split(key, 4 + 8 * len(names) + len(self.moves)))
         chances: dict[str, jax.Array] = {}
+        curvature: Curvature = {}
 
         def move(name: str, slope_at: SlopeAt, point: jax.Array, count: jax.Array | int) -> jax.Array:
             step = jnp.exp(steps.log_step[self.moves.index(name)])
-            scale = jnp.full(point.shape, 1 / jnp.sqrt(1.0 + count))
-            found = hamiltonian(next(keys), slope_at, point, scale, step)
+            if name in steps.metric:
+                factor = whitener(steps.metric[name])
+                found = hamiltonian(next(keys), slope_at, point, factor, step, TWO_STAGE, probe)
+                curvature[name] = found.curvature
+            else:
+                scale = jnp.full(point.shape, 1 / jnp.sqrt(1.0 + count))
+                found = hamiltonian(next(keys), slope_at, point, scale, step)
             chances[name] = found.chance
             return found.point
 
@@ -244,7 +262,7 @@ class Sweep:
         unknowns = blocks.draw_means(next(keys), unknowns, given, precisions)
         inverses = {}
         for name in names:
-            effects = GroupEffects(blocks, name, *self.priors[name], self.dealt)
+            effects = self.group_effects[name]
             unknowns, inverses[name] = effects(keys, unknowns, given, precisions, move)
         unknowns = Shifts(self.model).down(next(keys), unknowns, inverses)
         for name in names:
@@ -265,7 +283,7 @@ class Sweep:
                 partial(by_scatter, size=size, prior=prior, total=total, count=count)
             )
             points[name] = move(name, slope_at, points[name], count)
-        return unknowns._replace(factors=points), chances
+        return unknowns._replace(factors=points), chances, curvature
 
 
 _kept = jax.lax.optimization_barrier
