@@ -367,6 +367,18 @@ def test_chains_of_one_program_learn_the_metrics_of_chains_apart(measures):
     both_ways_learn_alike(Sweep(prepare(measures, bd.load_model(TINY), "known")))
 
 
+def test_facts_that_one_program_looks_at_first_serve_another(measures):
+    model = Sweep(prepare(measures, bd.load_model(TINY), "known")).model
+
+    def times(count):
+        return jax.lax.scan(
+            lambda so_far, _: (so_far + model.facts.kappa_sd[0], None), 0.0, None, length=count
+        )[0]
+
+    once, twice = (jax.jit(times, static_argnums=0)(count) for count in (1, 2))
+    np.testing.assert_array_equal(twice, 2 * once)
+
+
 def test_covariances_of_many_groups_learn_a_metric():
     """A hundred sessions tell of one variance; fewer are too few."""
     spec = bd.load_model("[model]\nname = 'many'\npaths = 'disclosure ~ lag(disclosure) + (1 | session)'\n")

@@ -77,7 +77,11 @@ class Model:
     @cached_property
     def facts(self) -> Facts[jax.Array]:
         """Return what the study is beside its exchanges."""
-        return jax.tree.map(jnp.asarray, facts_of(self.problem)) if self.given is None else self.given
+        if self.given is not None:
+            return self.given
+        # Kept for other programs too, also where it is first looked at while one is traced.
+        with jax.ensure_compile_time_eval():
+            return jax.tree.map(jnp.asarray, facts_of(self.problem))
 
     @cached_property
     def expansion(self) -> Expansion:
