@@ -99,10 +99,10 @@ class _Run:
         if before is not None and not afresh:
             ends = zip(self.states, before.states, strict=True)
             self.states = [end._replace(key=begin.key) for begin, end in ends]
-        latent = bool(sweep.states.moved)
         whole = None if shards is None else shards.held_by_all
-        sums = jax.jit(lambda columns, rows: sweep.at(rows).sums(columns, rows), out_shardings=whole)
-        self.given = None if latent else sums(sweep.columns(self.states[0].states), self.rows)
+        # Compiled as a whole: of several hosts none may look at what others hold parts of.
+        of = jax.jit(lambda x, rows: sweep.at(rows).sums(sweep.columns(x), rows), out_shardings=whole)
+        self.given = None if sweep.states.moved else of(self.states[0].states, self.rows)
         self.warmed, self.kept, self.latent = 0, [], []
         self.totals = (np.zeros(()), np.zeros(()))
         # By block: of the warm-up, and of what is kept. Blocks have one shape, so one compilation serves all.

@@ -1,0 +1,52 @@
+"""Two processes joined by jax.distributed, each with two of four devices, against one that has all four."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from on_two_hosts import parts
+
+HELPER = Path(__file__).parents[1] / "on_two_hosts.py"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return where all have written their draws."""
+    folder = tmp_path_factory.mktemp("hosts")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    for hosts in (1, 2):
+        environment = os.environ | parts(hosts) | {"BAYESDYN_CACHE": str(folder / "cache")}
+        running = [
+            subprocess.Popen(
+                [sys.executable, HELPER, folder, str(hosts), str(host), port],
+                stderr=subprocess.PIPE, text=True, env=environment,
+            )
+            for host in range(hosts)
+        ]  # fmt: skip
+        for one in running:
+            try:
+                _, said = one.communicate(timeout=600)
+            finally:
+                # Where one stops the other would wait for it.
+                one.kill()
+            assert one.returncode == 0, said
+    return folder
+
+
+@pytest.mark.parametrize("measurement", ["known", "none"])
+def test_two_hosts_draw_what_one_does(folder, measurement):
+    """To rounding: sums over devices are of another order. The two have the same draws, to the last digit."""
+    alone, first, second = (
+        np.load(folder / f"{measurement} {host} of {hosts}.npz") for host, hosts in ((0, 1), (0, 2), (1, 2))
+    )
+    assert alone["path"].std() > 0
+    for name, values in alone.items():
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+        np.testing.assert_allclose(first[name], values, rtol=1e-5, atol=1e-7, err_msg=name)
