@@ -61,10 +61,8 @@ def test_effects_have_the_conditional_of_the_reference(case):
         for block in sweep.coefficients.effect_blocks(name):
             seen = sweep.coefficients.of_effects(name, block, unknowns, given, sweep.precisions(factors))
             effect = unknowns.effects[name]
-            rest = np.setdiff1d(np.arange(effect.shape[1]), block)
             held = sweep.coefficients.held(name, block, unknowns)
-            precision = seen.precision + inverse[np.ix_(block, block)]
-            linear = seen.linear - effect[:, rest] @ inverse[np.ix_(rest, block)]
+            precision, linear = sweep.coefficients.known(name, block, seen, unknowns, inverse)
             theirs, ours = [], []
             for x in map(partial(kept_sums, held=held), jnp.asarray(rng.standard_normal((3, *linear.shape)))):
                 moved = {**unknowns.effects, name: effect.at[:, block].set(x)}
@@ -136,13 +134,18 @@ def test_effects_are_drawn_given_all_else_as_it_is_then(case, monkeypatch):
     sweep, rows, unknowns, states, _ = case
     given, blocks = sweep.sums(sweep.columns(states), rows), sweep.coefficients
     precisions, drawn = sweep.precisions(sweep.factors(unknowns)), []
-    draw = Coefficients.draw_effects
+    draw, begin = Coefficients.draw_effects, unknowns
 
     def draw_effects(self, key, name, block, now, unknowns, known):
-        again = blocks.of_effects(name, block, unknowns, given, precisions)
-        inverse = inverse_of(sweep.factors(unknowns)[name])
-        for one, other in zip(known, blocks.known(name, block, again, unknowns, inverse), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+        again, several = (
+            blocks.of_effects(name, block, unknowns, given, precisions),
+            len(blocks.effect_blocks(name)) > 1,
+        )
+        # Present effects are of the covariance of before, where these were integrated out while it moved.
+        for found, at in ((known, unknowns), (now, unknowns if several else begin)):
+            inverse = inverse_of(sweep.factors(at)[name])
+            for one, other in zip(found, blocks.known(name, block, again, unknowns, inverse), strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
         drawn.append(name)
         return draw(self, key, name, block, now, unknowns, known)
 

@@ -371,23 +371,26 @@ def test_facts_that_one_program_looks_at_first_serve_another(measures):
     model = Sweep(prepare(measures, bd.load_model(TINY), "known")).model
 
     def times(count):
-        return jax.lax.scan(
-            lambda so_far, _: (so_far + model.facts.kappa_sd[0], None), 0.0, None, length=count
-        )[0]
+        return jax.lax.scan(lambda so_far, _: (so_far + model.facts.rated[0], None), 0.0, None, length=count)[
+            0
+        ]
 
     once, twice = (jax.jit(times, static_argnums=0)(count) for count in (1, 2))
     np.testing.assert_array_equal(twice, 2 * once)
 
 
 def test_covariances_of_many_groups_learn_a_metric():
-    """A hundred sessions tell of one variance; fewer are too few."""
+    """A hundred sessions of fifty exchanges tell of one variance; a session less is too little."""
     spec = bd.load_model("[model]\nname = 'many'\npaths = 'disclosure ~ lag(disclosure) + (1 | session)'\n")
-    measures, _ = bd.simulate(spec, dyads=50, sessions=2, exchanges=3, random_seed=2)
+    measures, _ = bd.simulate(spec, dyads=50, sessions=2, exchanges=51, random_seed=2)
     sweep = Sweep(prepare(measures, spec, "known"))
     assert "session scaled" in sweep.begin_metric()
     both_ways_learn_alike(sweep)
-    few = measures.isel(exchange=slice(3, None))
+    few = measures.isel(exchange=slice(51, None))
+    assert len(few["exchange"]) > 5000
     assert "session scaled" not in Sweep(prepare(few, spec, "known")).begin_metric()
+    short = measures.isel(exchange=(measures["t"] < 49).values)
+    assert "session scaled" not in Sweep(prepare(short, spec, "known")).begin_metric()
 
 
 def both_ways_learn_alike(sweep):

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +24,19 @@ def folder(tmp_path_factory):
         port = str(free.getsockname()[1])
     for hosts in (1, 2):
         environment = os.environ | parts(hosts) | {"BAYESDYN_CACHE": str(folder / "cache")}
-        running = [
-            subprocess.Popen(
-                [sys.executable, HELPER, folder, str(hosts), str(host), port],
-                stderr=subprocess.PIPE, text=True, env=environment,
-            )
-            for host in range(hosts)
-        ]  # fmt: skip
-        for one in running:
-            try:
-                _, said = one.communicate(timeout=600)
-            finally:
-                # Where one stops the other would wait for it.
-                one.kill()
-            assert one.returncode == 0, said
+        with ExitStack() as stack:
+            said = [stack.enter_context((folder / f"said {host}").open("w+")) for host in range(hosts)]
+            running = [
+                subprocess.Popen(
+                    [sys.executable, HELPER, folder, str(hosts), str(host), port], stderr=log, env=environment
+                )
+                for host, log in enumerate(said)
+            ]
+            # Where one stops the other would wait for it.
+            stack.callback(lambda running=running: [one.kill() for one in running])
+            codes = [one.wait(timeout=600) for one in running]
+            texts = [log.seek(0) or log.read() for log in said]
+            assert codes == [0] * hosts, "\n".join(texts)
     return folder
 
 

@@ -24,6 +24,7 @@ from scipy.stats import norm
 import bayesdyn as bd
 from bayesdyn.engines.gibbs import spreads
 from bayesdyn.engines.gibbs.block import start
+from bayesdyn.engines.gibbs.group_effects import GroupEffects
 from bayesdyn.engines.gibbs.model import Unknowns
 from bayesdyn.engines.gibbs.steps import adapt, frozen, learn, looks
 from bayesdyn.engines.gibbs.sweep import Sweep
@@ -46,6 +47,17 @@ disclosure ~ (1 + empathy | dyad) + (1 | session)
 therapist = ["empathy"]
 client = ["disclosure"]
 dyad = ["rapport"]
+"""
+SLOPES = """
+[model]
+name = "slopes"
+centering = "none"
+paths = '''
+disclosure ~ empathy + lag(disclosure) + (1 + empathy | dyad)
+'''
+[constructs]
+therapist = ["empathy"]
+client = ["disclosure"]
 """
 # Effects that hold a mean over dyads, drawn in several blocks, and moves between levels that keep it.
 GRAND = """
@@ -159,15 +171,19 @@ def rated_problem(measures, spec):
 
 
 @pytest.mark.parametrize(
-    ("model", "shape", "measurement"),
+    ("model", "shape", "measurement", "learns"),
     [
-        (MODERATED, (5, 1, 4), "known"),
-        (WITHIN, (4, 2, 3), "known"),
-        (GRAND, (4, 2, 3), "known"),
-        (TINY, (5, 1, 4), "joint"),
+        (MODERATED, (5, 1, 4), "known", False),
+        (WITHIN, (4, 2, 3), "known", False),
+        (GRAND, (4, 2, 3), "known", False),
+        (TINY, (5, 1, 4), "joint", False),
+        (SLOPES, (12, 1, 4), "known", True),
     ],
 )
-def test_sweeps_leave_the_prior_as_it_is(model, shape, measurement):
+def test_sweeps_leave_the_prior_as_it_is(model, shape, measurement, learns, monkeypatch):
+    """``learns``: covariances of groups move by long steps in metrics of their own, as those of many do."""
+    if learns:
+        monkeypatch.setattr(GroupEffects, "learns", True)
     spec = bd.load_model(model)
     measures = flat_measures(*shape, CONSTRUCTS, 5, missing=0.1, kappa_sd=0.5)
     with jax.enable_x64(True):

@@ -243,7 +243,10 @@ class Coefficients:
     def draw_effects(
         self, key: jax.Array, name: str, block: Indices, now: Quadratic, unknowns: Unknowns, known: Quadratic
     ) -> Unknowns:
-        """Draw a block of effects, of which this is known; ``now`` was when they were drawn."""
+        """Draw a block of effects, of which this is known; ``now`` is what the present ones are of.
+
+        They lean away from the present ones, except where they hold a sum.
+        """
         held, effect = self.held(name, block, unknowns), unknowns.effects[name]
         if held is None:
             drawn = draw_across(key, now, effect[:, block], known)

@@ -48,8 +48,8 @@ class GroupEffects:
 
         Where all effects of a group are drawn together, they are integrated out of the covariance's density,
         and redrawn at once. What is kept of what they were is their noise, which is independent of the
-        covariance (:func:`.gaussian.draw_across`). Else the noise is held: the other of the two in an
-        interweaving (Yu & Meng 2011, J. Comput. Graph. Stat. 20, 531-570).
+        covariance (:func:`.gaussian.draw_across`), and nothing where they hold a sum. Else the noise is held:
+        the other of the two in an interweaving (Yu & Meng 2011, J. Comput. Graph. Stat. 20, 531-570).
         """
         blocks = self._blocks
         if len(blocks) > 1:
@@ -71,27 +71,35 @@ class GroupEffects:
 
     @property
     def begin_metric(self) -> dict[str, jax.Array]:
-        """Return the metric that its move begins with, by the move's name, where one is learnt.
+        """Return the metric that its move begins with, by the move's name, where one is learnt."""
+        return {self.named: self._groups * jnp.eye(spreads.length(self.size))} if self.learns else {}
 
-        That is where effects are integrated out of the density and groups are many: it is near a normal,
-        which one long step crosses.
+    @property
+    def learns(self) -> bool:
+        """Return whether the move learns a metric.
+
+        It does where effects are integrated out of the density and much is known of it: it is near a normal
+        then, which one long step crosses.
         """
-        size, groups = spreads.length(self.size), self.coefficients.model.effect_counts[self.name][0]
-        many = groups >= max(_MANY, _FOR_EACH * size)
-        return {self.move: groups * jnp.eye(size)} if many and len(self._blocks) == 1 else {}
+        many = self._groups >= max(_MANY, _FOR_EACH * spreads.length(self.size))
+        return many and self.coefficients.model.many_exchanges and len(self._blocks) == 1
+
+    @property
+    def _groups(self) -> int:
+        return self.coefficients.model.effect_counts[self.name][0]
 
     @property
     def _blocks(self) -> list[NDArray[np.int64]]:
         return self.coefficients.effect_blocks(self.name)
 
     @property
-    def move(self) -> str:
+    def named(self) -> str:
         """Return the name of the move of its covariance."""
         return f"{self.name} scaled"
 
     def _moved(self, unknowns: Unknowns, slope_at: SlopeAt, move: Move) -> Unknowns:
         point, count = unknowns.factors[self.name], len(unknowns.effects[self.name])
-        moved = move(self.move, slope_at, point, count)
+        moved = move(self.named, slope_at, point, count)
         return unknowns._replace(factors={**unknowns.factors, self.name: moved})
 
     def _noise_held(self, unknowns: Unknowns, given: Sums, precisions: Precisions, move: Move) -> Unknowns:

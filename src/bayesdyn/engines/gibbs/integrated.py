@@ -49,9 +49,6 @@ from bayesdyn.engines.gibbs.states import Change, States
 from bayesdyn.engines.gibbs.sums import Columns, Rows
 from bayesdyn.engines.gibbs.term_parts import Part, changed
 
-_NEARLY_NORMAL = 5000
-"""Exchanges from which on the moves' densities are near normals."""
-
 
 class Point(NamedTuple):
     """Where a move is: what errors go with, rows (:mod:`.conditional`) of two covariances, coefficients."""
@@ -219,7 +216,7 @@ class Integrated:
         held[: self.measured.moves.size] = self.measured.moves
         factor = whitener(metric) * held[:, None]
         # Few exchanges leave densities far from normal, where a long step would stick.
-        splitting = TWO_STAGE if len(self.model.problem.t) >= _NEARLY_NORMAL else leapfrogs(3)
+        splitting = TWO_STAGE if self.model.many_exchanges else leapfrogs(3)
         found = hamiltonian(key, density.slope_at, density.begin, factor, step, splitting, probe)
         moved = density.unknowns_at(found.point)
         inside = jnp.all(

@@ -24,6 +24,9 @@ from bayesdyn.structure.language.terms import (
 from bayesdyn.structure.problem import Problem
 from bayesdyn.structure.stability import SQUARINGS, party_lags
 
+_MANY = 5000
+"""Exchanges from which on long steps do not stick."""
+
 type Effects = Mapping[str, jax.Array]
 type Levels = dict[str, jax.Array]
 """Latent means (S, C) of each construct as each session has them, by level: ``session``, ``dyad``, and where
@@ -82,6 +85,11 @@ class Model:
         # Kept for other programs too, also where it is first looked at while one is traced.
         with jax.ensure_compile_time_eval():
             return jax.tree.map(jnp.asarray, facts_of(self.problem))
+
+    @property
+    def many_exchanges(self) -> bool:
+        """Return whether exchanges are so many that what they tell of a number is near a normal."""
+        return len(self.problem.t) >= _MANY
 
     @cached_property
     def expansion(self) -> Expansion:

@@ -28,7 +28,7 @@ class Steps(NamedTuple):
     sweeps
         Sweeps of warm-up so far.
     metric
-        By construct, (K, K): precision of the normal that its integrated move takes its density for.
+        (K, K), by the moves that learn one: precision of the normal that a move takes its density for.
     """
 
     log_step: jax.Array
@@ -45,7 +45,7 @@ def begin_steps(moves: int, metric: dict[str, jax.Array]) -> Steps:
 
 
 def looks(sweeps: jax.Array) -> jax.Array:
-    """Return whether the integrated moves look at the curvature in the sweep after so many."""
+    """Return whether moves that learn a metric look at the curvature in the sweep after so many."""
     return jnp.any(sweeps == jnp.asarray(_LOOKS))
 
 

@@ -107,7 +107,7 @@ class Sweep:
     @cached_property
     def moves(self) -> tuple[str, ...]:
         """Return the names of the Hamiltonian moves."""
-        scaled = (effects.move for effects in self.group_effects.values())
+        scaled = (effects.named for effects in self.group_effects.values())
         return (*self.priors, *scaled, *(_moves_of(name) for name in self.integrated))
 
     @cached_property
@@ -161,7 +161,7 @@ class Sweep:
         return sums(self.model.expansion, self.model.own, columns, rows)
 
     def begin_metric(self) -> dict[str, jax.Array]:
-        """Return the metrics that are learnt, as if all that is integrated out were known: too tight."""
+        """Return the metrics that are learnt, as they begin: about as if nothing were integrated out."""
         count = len(self.problem.t)
         found = {_moves_of(name): count * jnp.eye(one.size) for name, one in self.integrated.items()}
         for effects in self.group_effects.values():
