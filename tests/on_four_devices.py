@@ -26,11 +26,17 @@ from bayesdyn.structure.language.spec import ModelSpec
 from bayesdyn.structure.problem import prepare
 from small_models import TINY
 
-FOUR = {
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0",
-    "JAX_PLATFORMS": "cpu",
-}
-"""Little is computed here, so that compiling takes least without optimisation."""
+
+def parts(count: int) -> dict[str, str]:
+    """Return the variables by which a processor stands for so many devices.
+
+    Little is computed here, so that compiling takes least without optimisation.
+    """
+    devices = f"--xla_force_host_platform_device_count={count}"
+    return {"XLA_FLAGS": f"{devices} --xla_backend_optimization_level=0", "JAX_PLATFORMS": "cpu"}
+
+
+FOUR = parts(4)
 LENGTHS = (13, 4, 5, 13, 6, 4, 9, 5, 4, 7, 3)
 """Unlike, so that lanes hold several sessions; and eleven, so that one device has fewer than the others."""
 CHAINS, SWEEPS = 2, 8

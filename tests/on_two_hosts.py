@@ -1,6 +1,7 @@
 """A fit on four devices of one or two processes, each of which runs this script as a host does.
 
-Run as ``python on_two_hosts.py FOLDER HOSTS HOST PORT`` with what :func:`parts` gives and ``BAYESDYN_CACHE``.
+Run as ``python on_two_hosts.py FOLDER HOSTS HOST PORT`` with ``BAYESDYN_CACHE`` and the variables of a host's
+share (:func:`on_four_devices.parts`).
 """
 
 import sys
@@ -12,12 +13,6 @@ import numpy as np
 
 import bayesdyn as bd
 from on_four_devices import study
-
-
-def parts(hosts: int) -> dict[str, str]:
-    """Return the variables by which a host has its share of four devices, parts of a processor."""
-    count = f"--xla_force_host_platform_device_count={4 // hosts}"
-    return {"XLA_FLAGS": f"{count} --xla_backend_optimization_level=0", "JAX_PLATFORMS": "cpu"}
 
 
 def main(folder: Path, hosts: int, host: int, port: str) -> None:

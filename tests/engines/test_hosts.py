@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from on_two_hosts import parts
+from on_four_devices import parts
 
 HELPER = Path(__file__).parents[1] / "on_two_hosts.py"
 
@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     for hosts in (1, 2):
-        environment = os.environ | parts(hosts) | {"BAYESDYN_CACHE": str(folder / "cache")}
+        environment = os.environ | parts(4 // hosts) | {"BAYESDYN_CACHE": str(folder / "cache")}
         with ExitStack() as stack:
             said = [stack.enter_context((folder / f"said {host}").open("w+")) for host in range(hosts)]
             running = [
